@@ -1,0 +1,212 @@
+//! Where things lie.
+//!
+//! ```text
+//! BASE/control            the control page
+//! BASE/settings.toml      what the user chose
+//! BASE/sessions/NAME/     one folder of segments a session
+//! RINGS/COMPONENT-PID-..  one ring folder a process, on tmpfs
+//! ```
+//!
+//! BASE: what the caller gives, else `TRACEWELL_DIR`, else `/var/lib/tracewell` for root, else
+//! `$XDG_STATE_HOME/tracewell` or `~/.local/state/tracewell`. RINGS: below `TRACEWELL_RING_DIR`, else `/run` for root,
+//! else `$XDG_RUNTIME_DIR`; where that is no tmpfs, `/dev/shm/tracewell-UID`; then a name made of BASE, so that two
+//! bases never mix. A process with more rights than its caller (set-uid) ignores the environment.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tracewell_schema::format::hex;
+
+use crate::fs;
+
+/// The directories of a trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dirs {
+    base: PathBuf,
+    ring_root: PathBuf,
+}
+
+/// Why no directory can be used.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum DirError {
+    /// Neither a home nor a state directory is known.
+    NoHome,
+    /// The directory cannot be made or used.
+    Unusable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl fmt::Display for DirError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoHome => f.write_str(
+                "no trace directory is known: give --dir, or set TRACEWELL_DIR, XDG_STATE_HOME or HOME",
+            ),
+            Self::Unusable { path, source } => write!(
+                f,
+                "the trace directory {} cannot be used: {source}; choose another with --dir or TRACEWELL_DIR",
+                path.display()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for DirError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::NoHome => None,
+            Self::Unusable { source, .. } => Some(source),
+        }
+    }
+}
+
+fn env(name: &str) -> Option<PathBuf> {
+    if crate::fork::is_privileged() {
+        return None;
+    }
+    std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from)
+}
+
+fn base(given: Option<&Path>) -> Result<PathBuf, DirError> {
+    if let Some(path) = given {
+        return Ok(path.to_owned());
+    }
+    if let Some(path) = env("TRACEWELL_DIR") {
+        return Ok(path);
+    }
+    if rustix::process::geteuid().is_root() {
+        return Ok("/var/lib/tracewell".into());
+    }
+    env("XDG_STATE_HOME")
+        .filter(|p| p.is_absolute())
+        .or_else(|| env("HOME").filter(|p| p.is_absolute()).map(|h| h.join(".local/state")))
+        .map(|state| state.join("tracewell"))
+        .ok_or(DirError::NoHome)
+}
+
+fn ring_root_of(base: &Path) -> PathBuf {
+    let hash = blake3::hash(base.as_os_str().as_encoded_bytes());
+    let name = hex(&hash.as_bytes()[..8]);
+    let uid = rustix::process::geteuid();
+    let runtime = if uid.is_root() { Some(PathBuf::from("/run")) } else { env("XDG_RUNTIME_DIR") };
+    let chosen = env("TRACEWELL_RING_DIR")
+        .or_else(|| runtime.filter(|r| r.is_absolute() && fs::is_tmpfs(r)).map(|r| r.join("tracewell")));
+    chosen.unwrap_or_else(|| PathBuf::from(format!("/dev/shm/tracewell-{}", uid.as_raw()))).join(name)
+}
+
+impl Dirs {
+    /// The directories for a base, which need not exist; nothing is made.
+    ///
+    /// # Errors
+    /// If no base is known or it cannot be looked at.
+    pub fn resolve(given: Option<&Path>) -> Result<Self, DirError> {
+        let base = base(given)?;
+        let unusable = |source| DirError::Unusable { path: base.clone(), source };
+        let absolute = std::path::absolute(&base).map_err(unusable)?;
+        // Two ways to name a directory must lead to the same rings, also before it exists.
+        let canonical = canonical(&absolute).map_err(unusable)?;
+        let ring_root = ring_root_of(&canonical);
+        Ok(Self { base: canonical, ring_root })
+    }
+
+    /// The same with another place for the rings.
+    #[must_use]
+    pub fn with_ring_root(mut self, ring_root: PathBuf) -> Self {
+        self.ring_root = ring_root;
+        self
+    }
+
+    /// The trace directory.
+    #[must_use]
+    pub fn base(&self) -> &Path {
+        &self.base
+    }
+
+    /// The control file.
+    #[must_use]
+    pub fn control(&self) -> PathBuf {
+        self.base.join("control")
+    }
+
+    /// The settings file.
+    #[must_use]
+    pub fn settings(&self) -> PathBuf {
+        self.base.join("settings.toml")
+    }
+
+    /// The folder of the sessions.
+    #[must_use]
+    pub fn sessions(&self) -> PathBuf {
+        self.base.join("sessions")
+    }
+
+    /// The folder of the ring folders.
+    #[must_use]
+    pub fn ring_root(&self) -> &Path {
+        &self.ring_root
+    }
+
+    /// A session's folder: when it was enabled (UTC) and the start of its id.
+    #[must_use]
+    pub fn session_folder(&self, enabled_at: i64, session_id: &[u8; 16]) -> PathBuf {
+        self.sessions().join(session_name(enabled_at, session_id))
+    }
+}
+
+/// The real path of the longest part that exists, then the rest.
+fn canonical(path: &Path) -> io::Result<PathBuf> {
+    match path.canonicalize() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(e) };
+            Ok(canonical(parent)?.join(name))
+        }
+        other => other,
+    }
+}
+
+/// Name of a session's folder: `2026-11-23_17.44.36_0a1b2c3d`.
+#[must_use]
+pub fn session_name(enabled_at: i64, session_id: &[u8; 16]) -> String {
+    let seconds = enabled_at.div_euclid(1_000_000_000);
+    let (days, time) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // Days to civil date, proleptic Gregorian, in eras of 400 years that begin on March 1st.
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    let (h, m, s) = (time / 3600, time / 60 % 60, time % 60);
+    format!("{year:04}-{month:02}-{day:02}_{h:02}.{m:02}.{s:02}_{}", hex(&session_id[..4]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_named_by_its_time() {
+        let id = [0xab; 16];
+        assert_eq!(session_name(0, &id), "1970-01-01_00.00.00_abababab");
+        assert_eq!(session_name(1_795_455_876_000_000_000, &id), "2026-11-23_17.44.36_abababab");
+        assert_eq!(session_name(951_782_400_000_000_000, &id), "2000-02-29_00.00.00_abababab");
+    }
+
+    #[test]
+    fn two_names_of_a_directory_lead_to_the_same_rings() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("link")).unwrap();
+        let a = Dirs::resolve(Some(&dir.path().join("x"))).unwrap();
+        let b = Dirs::resolve(Some(&dir.path().join("link/x"))).unwrap();
+        assert_eq!(a, b);
+        assert!(fs::is_tmpfs(Path::new("/dev/shm")));
+    }
+}

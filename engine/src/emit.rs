@@ -1,0 +1,349 @@
+//! `emit!` and the producer's steps: reserve, encode, commit.
+//!
+//! The hot path is one load and a branch while the event is off. While it is on: no lock, no system call, no
+//! allocation, no division; one thread-local load, the epoch check, the clock, the encoding, and the release store
+//! of the head. Everything else is `#[cold]`.
+#![allow(unsafe_code)]
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering, compiler_fence};
+
+use tracewell_schema::Event;
+use tracewell_schema::format::record::{
+    FLAG_REDUCED, HEADER_LEN, KIND_EVENT, KIND_LOSS, KIND_PAD, LossReason,
+};
+use tracewell_schema::format::ring as layout;
+use tracewell_schema::limits::MAX_RECORD;
+
+use crate::clock;
+use crate::ring::Ring;
+use crate::ring::cursor::{self, Cursor, Room};
+use crate::thread::{self, Producer};
+use crate::tracer::Tracer;
+
+/// Emits an event through a [`Tracer`]; its expression is not evaluated while the event is off.
+///
+/// ```
+/// # use tracewell::{Tracer, emit, catalog::ErrorRaised};
+/// # let tracer = Tracer::inert("scanner");
+/// emit!(tracer, ErrorRaised { module: "engine", ..Default::default() });
+/// ```
+///
+/// Never blocks, never fails, returns nothing: what could not be recorded is counted by reason and shown by the
+/// reader where it happened.
+#[macro_export]
+macro_rules! emit {
+    ($tracer:expr, $event:expr $(,)?) => {{
+        let tracer: &$crate::Tracer = &$tracer;
+        // The type of the event is known only from its expression: a closure names it without evaluating it.
+        tracer.emit_with(|| $event)
+    }};
+}
+
+/// What the per-process table says of an event type.
+pub(crate) const UNKNOWN: u8 = 0;
+pub(crate) const PLAIN: u8 = 1;
+pub(crate) const PLANNED: u8 = 2;
+pub(crate) const REFUSED: u8 = 3;
+
+/// A record of a whole loss: header and eight counts.
+const LOSS_LEN: u64 = HEADER_LEN as u64 + 64;
+
+impl Tracer {
+    /// Emits the event that `make` returns, if its type is on; see [`emit!`](crate::emit).
+    #[inline(always)]
+    pub fn emit_with<E: Event>(&self, make: impl FnOnce() -> E) {
+        if self.is_enabled::<E>() {
+            self.emit(&make());
+        }
+    }
+
+    /// Emits an event whose type is on. Prefer [`emit!`](crate::emit), which checks that first.
+    #[inline]
+    pub fn emit<E: Event>(&self, event: &E) {
+        let slot = thread::current();
+        if slot.is_null() {
+            return self.emit_cold(event);
+        }
+        // SAFETY: not null, so `thread::adopt` or `select` set it to a slot of this very thread; slots are never
+        // unmapped, and only this thread writes the fields used here.
+        let producer = unsafe { &*slot };
+        if producer.busy.load(Ordering::Relaxed) != 0 {
+            return refuse_nested(producer);
+        }
+        producer.busy.store(1, Ordering::Relaxed);
+        // A signal handler on this thread must find `busy` set before we look at anything else.
+        compiler_fence(Ordering::SeqCst);
+        if producer.epoch.get() == self.epoch() {
+            self.emit_on(producer, event);
+        } else {
+            // The slot is another tracer's, of a closed session, or wiped by a fork.
+            producer.busy.store(0, Ordering::Release);
+            return self.emit_cold(event);
+        }
+        // Release: who sees the thread not busy sees its head (see `state.rs`, "Closing").
+        producer.busy.store(0, Ordering::Release);
+    }
+
+    /// The producer is this thread's, belongs to this tracer's epoch, and is busy.
+    #[inline(always)]
+    pub(crate) fn emit_on<E: Event>(&self, producer: &Producer, event: &E) {
+        let index = usize::from(E::slot().index());
+        if index >= crate::state::MAX_EVENTS || known(producer, index) != PLAIN {
+            return self.emit_planned(producer, event);
+        }
+        let len = HEADER_LEN + event.encoded_len();
+        let Some(out) = reserve(producer, len) else { return };
+        write_header(&mut *out, len, index as u16, KIND_EVENT, 0);
+        event.encode(&mut out[HEADER_LEN..]);
+        commit(producer, len, true);
+    }
+
+    /// Events with secrets, reductions or opt-in fields, and the first of a type.
+    #[cold]
+    #[inline(never)]
+    fn emit_planned<E: Event>(&self, producer: &Producer, event: &E) {
+        let Some(state) = self.state_of(producer.epoch.get()) else {
+            return count(producer, LossReason::DisabledRace);
+        };
+        let Some(plan) = state.plan::<E>() else { return count(producer, LossReason::Other) };
+        let index = E::slot().index();
+        match known(producer, usize::from(index)) {
+            REFUSED => {}
+            PLAIN => {
+                let len = HEADER_LEN + event.encoded_len();
+                let Some(out) = reserve(producer, len) else { return };
+                write_header(&mut *out, len, index, KIND_EVENT, 0);
+                event.encode(&mut out[HEADER_LEN..]);
+                commit(producer, len, true);
+            }
+            _ => {
+                let bound = HEADER_LEN + event.reduced_len_bound();
+                let Some(out) = reserve(producer, bound) else { return };
+                let len = HEADER_LEN + event.encode_reduced(plan, &mut out[HEADER_LEN..]);
+                let flags = if plan.changed { FLAG_REDUCED } else { 0 };
+                write_header(&mut *out, len, index, KIND_EVENT, flags);
+                commit(producer, len, true);
+            }
+        }
+    }
+}
+
+/// What the process table says of the event type with this index.
+#[inline(always)]
+fn known(producer: &Producer, index: usize) -> u8 {
+    if index >= crate::state::MAX_EVENTS {
+        return UNKNOWN;
+    }
+    // SAFETY: `events` points to the table of MAX_EVENTS entries of the process state whose epoch the caller has
+    // checked under `busy`, so it is not freed meanwhile; the index is below MAX_EVENTS.
+    unsafe { &*producer.events.get().add(index) as &AtomicU8 }.load(Ordering::Acquire)
+}
+
+/// A header word of the producer's ring.
+#[inline(always)]
+fn word(producer: &Producer, offset: usize) -> &AtomicU64 {
+    // SAFETY: `words` is the start of the ring's header page, mapped while the epoch that the caller checked under
+    // `busy` lives; `offset` is one of the layout's constants, aligned and inside that page.
+    unsafe { &*producer.words.get().add(offset / 8) }
+}
+
+#[inline(always)]
+fn cursor(producer: &Producer) -> Cursor<'_> {
+    Cursor::new(word(producer, layout::HEAD), word(producer, layout::TAIL))
+}
+
+fn capacity(producer: &Producer) -> u64 {
+    producer.mask.get() + 1
+}
+
+const fn padded(len: usize) -> u64 {
+    (len as u64 + 7) & !7
+}
+
+/// `len` bytes at the head that nobody else reads or writes until [`commit`].
+#[inline(always)]
+fn reserve(producer: &Producer, len: usize) -> Option<&mut [u8]> {
+    let attempted = producer.attempted.get() + 1;
+    producer.attempted.set(attempted);
+    word(producer, layout::ATTEMPTED).store(attempted, Ordering::Relaxed);
+    if producer.head.get() + padded(len) > producer.limit.get() || len > MAX_RECORD {
+        make_room(producer, len)?;
+    }
+    let at = producer.head.get() & producer.mask.get();
+    // SAFETY: the data area has `mask + 1` bytes and stays mapped while the epoch lives (checked by the caller under
+    // `busy`). `head + len <= limit`, which `cursor::limit` or `make_room` keep at or below the end of the lap and
+    // of the free space, so the bytes are inside the area and the drain does not read them before the commit.
+    // `busy` keeps a second reservation of this thread out.
+    Some(unsafe { std::slice::from_raw_parts_mut(producer.data.get().add(at as usize), len) })
+}
+
+#[inline(always)]
+fn write_header(out: &mut [u8], len: usize, event: u16, kind: u8, flags: u8) {
+    let word = len as u64 | u64::from(event) << 32 | u64::from(kind) << 48 | u64::from(flags) << 56;
+    if let Some((first, rest)) = out.split_first_chunk_mut::<8>() {
+        *first = word.to_le_bytes();
+        if let Some((second, _)) = rest.split_first_chunk_mut::<8>() {
+            *second = clock::ticks().to_le_bytes();
+        }
+    }
+}
+
+/// Publishes the record at the head.
+#[inline(always)]
+fn commit(producer: &Producer, len: usize, is_event: bool) {
+    let head = producer.head.get() + padded(len);
+    if is_event {
+        let delivered = producer.delivered.get() + 1;
+        producer.delivered.set(delivered);
+        word(producer, layout::DELIVERED).store(delivered, Ordering::Relaxed);
+    }
+    cursor(producer).commit(head);
+    producer.head.set(head);
+}
+
+/// The cached limit does not suffice: look at the tail, pad to the next lap, wake the drain, tell losses; or
+/// count a loss.
+#[cold]
+#[inline(never)]
+fn make_room(producer: &Producer, len: usize) -> Option<()> {
+    let capacity = capacity(producer);
+    if len > MAX_RECORD || padded(len) > capacity / 2 {
+        count(producer, LossReason::TooBig);
+        return None;
+    }
+    tell_losses(producer);
+    if place(producer, padded(len)) {
+        return Some(());
+    }
+    count(producer, LossReason::Full);
+    None
+}
+
+/// Makes `size` contiguous bytes at the head free, or returns false.
+fn place(producer: &Producer, size: u64) -> bool {
+    let capacity = capacity(producer);
+    let head = producer.head.get();
+    let tail = cursor(producer).released();
+    if head - tail > capacity / 2 {
+        wake(producer);
+    } else {
+        producer.woken.set(false);
+    }
+    match cursor::room(head, tail, capacity, size) {
+        Room::Here => {}
+        Room::AfterPad(pad) => {
+            write_pad(producer, pad);
+        }
+        Room::Full => {
+            producer.limit.set(head);
+            return false;
+        }
+    }
+    let head = producer.head.get();
+    let limit = cursor::limit(head, tail, capacity, producer.woken.get());
+    // The record asked for has room even if the half mark lies before its end.
+    producer.limit.set(limit.max(head + size));
+    true
+}
+
+fn wake(producer: &Producer) {
+    if !producer.woken.replace(true) {
+        // SAFETY: the ring is alive while this thread owns its slot (`OwnedSlot::ring`).
+        let ring: &Ring = unsafe { &*producer.ring.get() };
+        ring.wake_drain();
+    }
+}
+
+/// Fills the rest of the lap, `pad` bytes (a multiple of 8, at least 8), with a pad record.
+fn write_pad(producer: &Producer, pad: u64) {
+    let at = producer.head.get() & producer.mask.get();
+    let word = pad | u64::from(KIND_PAD) << 48;
+    // SAFETY: `pad` bytes remain in the lap and are free (`cursor::room` said AfterPad), so the eight bytes at the
+    // head are inside the data area and not read by the drain before the commit; the head is 8-byte aligned.
+    unsafe { producer.data.get().add(at as usize).cast::<u64>().write(word.to_le()) };
+    commit(producer, pad as usize, false);
+}
+
+/// Puts a loss record into the stream if losses happened since the last one and there is room.
+fn tell_losses(producer: &Producer) {
+    // SAFETY: as in `wake`.
+    let ring: &Ring = unsafe { &*producer.ring.get() };
+    // Nested attempts are not in `attempted`, which the interrupted emit was about to store: readers add them.
+    let nested = ring.interrupted.swap(0, Ordering::Relaxed);
+    if nested != 0 {
+        word(producer, layout::LOST + LossReason::Nested as usize * 8)
+            .fetch_add(nested, Ordering::Relaxed);
+    }
+    let mut counts = [0_u64; 8];
+    let mut total = 0;
+    for (reason, count) in counts.iter_mut().enumerate() {
+        *count = word(producer, layout::LOST + reason * 8).load(Ordering::Relaxed);
+        total += *count;
+    }
+    if total == producer.told.get() {
+        return;
+    }
+    let Some(mut told) = ring.told.try_lock() else { return };
+    if !place(producer, LOSS_LEN) {
+        return;
+    }
+    let at = producer.head.get() & producer.mask.get();
+    // SAFETY: `place` made LOSS_LEN contiguous bytes free at the head; see `reserve`.
+    let out = unsafe {
+        std::slice::from_raw_parts_mut(producer.data.get().add(at as usize), LOSS_LEN as usize)
+    };
+    write_header(&mut *out, LOSS_LEN as usize, 0, KIND_LOSS, 0);
+    for ((count, before), bytes) in
+        counts.iter().zip(told.iter_mut()).zip(out[HEADER_LEN..].chunks_exact_mut(8))
+    {
+        bytes.copy_from_slice(&(count - *before).to_le_bytes());
+        *before = *count;
+    }
+    producer.told.set(total);
+    commit(producer, LOSS_LEN as usize, false);
+}
+
+/// Counts one loss; the next emit of this thread tells it in the stream.
+#[cold]
+fn count(producer: &Producer, reason: LossReason) {
+    if !matches!(reason, LossReason::Full | LossReason::TooBig) {
+        let attempted = producer.attempted.get() + 1;
+        producer.attempted.set(attempted);
+        word(producer, layout::ATTEMPTED).store(attempted, Ordering::Relaxed);
+    }
+    word(producer, layout::LOST + reason as usize * 8).fetch_add(1, Ordering::Relaxed);
+    producer.limit.set(0);
+}
+
+/// An emit inside an emit of the same thread.
+#[cold]
+#[inline(never)]
+fn refuse_nested(producer: &Producer) {
+    let ring = producer.ring.get();
+    if ring.is_null() {
+        return crate::tracer::count_orphan(LossReason::Nested);
+    }
+    // SAFETY: the ring is alive while this thread owns its slot (`OwnedSlot::ring`); a slot without owner has a
+    // null pointer. The count lies beside the mapping, which may be gone if the session was closed just now.
+    unsafe { &*ring }.interrupted.fetch_add(1, Ordering::Relaxed);
+    producer.limit.set(0);
+}
+
+/// Points a fresh slot at its ring.
+pub(crate) fn fill(producer: &Producer, ring: &std::sync::Arc<Ring>, events: *const AtomicU8, epoch: u64) {
+    let capacity = ring.capacity();
+    let head = ring.cursor().committed();
+    producer.busy.store(0, Ordering::Relaxed);
+    producer.woken.set(false);
+    producer.head.set(head);
+    producer.limit.set(cursor::limit(head, head, capacity, false));
+    producer.mask.set(capacity - 1);
+    producer.attempted.set(0);
+    producer.delivered.set(0);
+    producer.told.set(0);
+    producer.data.set(ring.memory().data());
+    producer.words.set(std::ptr::from_ref(ring.memory().word(0)));
+    producer.events.set(events);
+    producer.ring.set(std::sync::Arc::as_ptr(ring));
+    producer.epoch.set(epoch);
+}

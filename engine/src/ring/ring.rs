@@ -1,0 +1,234 @@
+//! The shared side of a ring: what the registry, the drain and the segment writer hold of it.
+#![allow(unsafe_code)]
+
+use std::cell::UnsafeCell;
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use tracewell_schema::format::record::LossReason;
+use tracewell_schema::format::ring::{self as layout, RingCounters, RingHeader, RingInfo};
+
+use super::cursor::Cursor;
+use super::memory::RingMemory;
+use crate::thread::Producer;
+
+/// State words of a ring, as in FORMAT.md section 5.
+pub(crate) const FREE: u32 = 0;
+pub(crate) const ACTIVE: u32 = 1;
+pub(crate) const CLOSING: u32 = 2;
+
+/// A ring and what this process knows of it.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    /// `None` after [`Ring::unmap`].
+    memory: UnsafeCell<Option<RingMemory>>,
+    /// Name of the file in the ring folder.
+    pub(crate) file_name: String,
+    /// The thread that owned it is gone (stored by the thread's end, Release; read by the drain, Acquire).
+    pub(crate) thread_gone: AtomicBool,
+    /// The owning thread's producer slot; slots are never unmapped.
+    pub(crate) producer: AtomicPtr<Producer>,
+    info: Mutex<RingInfo>,
+    id: AtomicU32,
+    pub(crate) drain: Mutex<DrainView>,
+    /// Emits refused inside an emit of the owner, not yet in the header's count.
+    pub(crate) interrupted: AtomicU64,
+    /// Losses by reason that loss records have told.
+    pub(crate) told: Mutex<[u64; 8]>,
+    waker: Arc<Waker>,
+}
+
+// SAFETY: everything in a ring is atomic or behind a lock, but for `memory`, which is written once, by `unmap`, whose
+// caller promises that nobody else looks at it any more.
+unsafe impl Sync for Ring {}
+// SAFETY: a mapping and a file name belong to no thread.
+unsafe impl Send for Ring {}
+
+/// Wakes the drain thread of a process.
+#[derive(Debug, Default)]
+pub(crate) struct Waker {
+    thread: std::sync::OnceLock<std::thread::Thread>,
+}
+
+impl Waker {
+    pub(crate) fn set(&self, thread: std::thread::Thread) {
+        let _ = self.thread.set(thread);
+    }
+
+    /// A system call only if the drain sleeps.
+    pub(crate) fn wake(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+}
+
+/// What only the drain uses.
+#[derive(Debug)]
+pub(crate) struct DrainView {
+    /// Everything before has been handed to the segment writer.
+    pub(crate) read: u64,
+    /// Event records before `read`, since the claim.
+    pub(crate) sequence: u64,
+    /// Losses told by loss records before `read`.
+    pub(crate) lost: u64,
+    /// Since when something has been waiting.
+    pub(crate) waiting_since: Option<Instant>,
+    /// The final counters of this claim are written.
+    pub(crate) finished: bool,
+}
+
+impl Ring {
+    /// Makes the ring in a new, empty file; it is free.
+    pub(crate) fn create(file: &File, file_name: String, capacity: u64, waker: Arc<Waker>) -> io::Result<Self> {
+        Ok(Self {
+            memory: UnsafeCell::new(Some(RingMemory::create(file, capacity)?)),
+            file_name,
+            thread_gone: AtomicBool::new(false),
+            producer: AtomicPtr::new(std::ptr::null_mut()),
+            info: Mutex::new(RingInfo::default()),
+            id: AtomicU32::new(0),
+            drain: Mutex::new(DrainView {
+                read: 0,
+                sequence: 0,
+                lost: 0,
+                waiting_since: None,
+                finished: true,
+            }),
+            interrupted: AtomicU64::new(0),
+            told: Mutex::new([0; 8]),
+            waker,
+        })
+    }
+
+    /// Gives a free ring to a thread: new identity, counters at zero, then active.
+    ///
+    /// A kill in between leaves state *free*, which readers skip, and nothing is committed yet.
+    pub(crate) fn claim(&self, mut info: RingInfo, process_uuid: [u8; 16], producer: *mut Producer) {
+        debug_assert_eq!(self.memory().state().load(Ordering::Relaxed), FREE);
+        let start = self.cursor().committed();
+        info.start = start;
+        info.capacity = self.memory().capacity();
+        for offset in [layout::ATTEMPTED, layout::DELIVERED, layout::SEQUENCE_AT_TAIL] {
+            self.memory().word(offset).store(0, Ordering::Relaxed);
+        }
+        for reason in 0..8 {
+            self.memory().word(layout::LOST + reason * 8).store(0, Ordering::Relaxed);
+        }
+        let header = RingHeader {
+            capacity: self.memory().capacity(),
+            process_uuid,
+            state: FREE,
+            info: info.clone(),
+            start_sequence: 0,
+            ..RingHeader::default()
+        };
+        self.memory().write_static(&header.encode());
+        *self.drain.lock() =
+            DrainView { read: start, sequence: 0, lost: 0, waiting_since: None, finished: false };
+        self.id.store(info.ring, Ordering::Relaxed);
+        *self.info.lock() = info;
+        *self.told.lock() = [0; 8];
+        self.interrupted.store(0, Ordering::Relaxed);
+        self.producer.store(producer, Ordering::Relaxed);
+        self.thread_gone.store(false, Ordering::Relaxed);
+        // Release: whoever sees the ring active sees its identity and zero counters.
+        self.memory().state().store(ACTIVE, Ordering::Release);
+    }
+
+    /// The drain has released everything of a thread that is gone: ready for the next one.
+    pub(crate) fn set_free(&self) {
+        self.producer.store(std::ptr::null_mut(), Ordering::Relaxed);
+        self.memory().state().store(FREE, Ordering::Release);
+    }
+
+    /// Tells readers of the file that the owner is gone but not all is drained.
+    pub(crate) fn set_closing(&self) {
+        self.memory().state().store(CLOSING, Ordering::Release);
+    }
+
+    pub(crate) fn state(&self) -> u32 {
+        self.memory().state().load(Ordering::Acquire)
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.id.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn info(&self) -> RingInfo {
+        self.info.lock().clone()
+    }
+
+    pub(crate) fn capacity(&self) -> u64 {
+        self.memory().capacity()
+    }
+
+    /// The mapping.
+    ///
+    /// # Panics
+    /// After `unmap`: only the drain and its helpers come here, and they made the ring go.
+    pub(crate) fn memory(&self) -> &RingMemory {
+        // SAFETY: written only by `unmap`, whose caller is the last to use the ring.
+        unsafe { &*self.memory.get() }.as_ref().expect("a ring is not used after its session is closed")
+    }
+
+    /// Unmaps the ring although threads still hold it.
+    ///
+    /// # Safety
+    /// No producer is inside an emit with this ring's epoch nor can enter one, and the drain and the segment
+    /// writer are done with it.
+    pub(crate) unsafe fn unmap(&self) {
+        // SAFETY: the caller promises that nobody looks at the mapping now or later.
+        unsafe { *self.memory.get() = None };
+    }
+
+    /// As [`Ring::unmap`], for the one caller that has the proof.
+    pub(crate) fn unmap_after_quiesce(&self) {
+        // SAFETY: `State::quiesce` returned true before (its caller passes that on): the epoch is retired, all
+        // threads passed a barrier and none is busy; drain and writer have ended or are the caller.
+        unsafe { self.unmap() };
+    }
+
+    pub(crate) fn wake_drain(&self) {
+        self.waker.wake();
+    }
+
+    pub(crate) fn cursor(&self) -> Cursor<'_> {
+        Cursor::new(self.memory().word(layout::HEAD), self.memory().word(layout::TAIL))
+    }
+
+    /// The segment writer has put everything before `to` into a file: `sequence` event records of this claim.
+    pub(crate) fn release(&self, to: u64, sequence: u64) {
+        self.memory().word(layout::SEQUENCE_AT_TAIL).store(sequence, Ordering::Relaxed);
+        self.cursor().release(to);
+    }
+
+    /// The counter words of one loss reason.
+    pub(crate) fn lost(&self, reason: usize) -> &AtomicU64 {
+        self.memory().word(layout::LOST + reason * 8)
+    }
+
+    /// The counters as they are now; `delivered` and `position` as of what the drain has read.
+    pub(crate) fn counters(&self, is_final: bool) -> RingCounters {
+        let view = self.drain.lock();
+        let mut lost = [0; 8];
+        for (reason, count) in lost.iter_mut().enumerate() {
+            *count = self.lost(reason).load(Ordering::Relaxed);
+        }
+        lost[LossReason::Nested as usize] += self.interrupted.load(Ordering::Relaxed);
+        // The header's count is without attempts that were refused inside another (FORMAT.md section 5).
+        let inside = lost[LossReason::Nested as usize] + lost[LossReason::Signal as usize];
+        RingCounters {
+            ring: self.id(),
+            is_final,
+            position: view.read,
+            attempted: self.memory().word(layout::ATTEMPTED).load(Ordering::Relaxed) + inside,
+            delivered: view.sequence,
+            lost,
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! What a process has while it traces: ring folder, rings, event table, drain. Made by the first emit of a session,
+//! gone when the session ends.
+//!
+//! ## Closing
+//!
+//! `disable`, expiry, `shutdown` and the end of the process all close the same way (`drain.rs` calls
+//! [`State::quiesce`]):
+//!
+//! 1. the tracer's epoch becomes 0, so that emits from now on take the cold path;
+//! 2. `membarrier` makes every thread of the process pass a full barrier. A thread that had read the old epoch has
+//!    also, before that in program order, stored `busy`; after the barrier that store is visible here. (The
+//!    barrier is paid by the closer, so the hot path needs none between its store of `busy` and its load of
+//!    the epoch.)
+//! 3. wait until no producer is busy: from here on no thread touches a ring of this epoch;
+//! 4. drain what is committed, write the final counters, seal the segment, unmap and remove the rings.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use tracewell_schema::format::clock::ClockPoint;
+use tracewell_schema::format::control::{ControlPage, name_hash};
+use tracewell_schema::format::process::{self as process_file, ProcessFile, ProcessIdentity};
+use tracewell_schema::format::record::LossReason;
+use tracewell_schema::format::ring::RingInfo;
+use tracewell_schema::{Event, Plan, SchemaRef};
+
+use crate::config::Config;
+use crate::emit::{PLAIN, PLANNED, REFUSED, UNKNOWN};
+use crate::error::StateError;
+use crate::ring::{Ring, Waker};
+use crate::thread::{self, Producer};
+use crate::{boot, clock, fs, uuid};
+
+/// Event types that one process can emit; FORMAT.md's limit.
+pub(crate) const MAX_EVENTS: usize = tracewell_schema::limits::MAX_EVENTS;
+
+/// Rings below this are not made: `emit` counts `no_ring` instead.
+pub(crate) const MIN_RING: u64 = 64 * 1024;
+
+static NEXT_EPOCH: AtomicU64 = AtomicU64::new(1);
+/// Event types of this process, by index; the index is the same for every tracer.
+static EVENT_TYPES: Mutex<Vec<&'static SchemaRef>> = Mutex::new(Vec::new());
+
+/// See the module's description.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) epoch: u64,
+    pub(crate) identity: ProcessIdentity,
+    pub(crate) config: Config,
+    pub(crate) control: ControlPage,
+    pub(crate) session_folder: PathBuf,
+    pub(crate) ring_folder: PathBuf,
+    folder: OwnedFd,
+    /// Holds the liveness lock; also the `process` file.
+    process: Mutex<ProcessClock>,
+    schemas_file: Mutex<File>,
+    pub(crate) schemas: Mutex<Vec<(u16, Vec<u8>)>>,
+    events: Box<[AtomicU8]>,
+    plans: Box<[OnceLock<Plan>]>,
+    pub(crate) rings: Mutex<Vec<Arc<Ring>>>,
+    ring_bytes: AtomicU64,
+    next_ring: AtomicU32,
+    pub(crate) waker: Arc<Waker>,
+    pub(crate) flush: Flush,
+    /// Counts that belong to no ring, by reason.
+    pub(crate) orphans: [AtomicU64; 8],
+    pub(crate) stop: AtomicBool,
+    quiet: AtomicBool,
+    pub(crate) stats: crate::stats::Counters,
+}
+
+#[derive(Debug)]
+struct ProcessClock {
+    file: File,
+    slot: usize,
+    points: Vec<ClockPoint>,
+}
+
+/// Tickets of `flush`: asked by callers, served by the segment writer.
+#[derive(Debug, Default)]
+pub(crate) struct Flush {
+    pub(crate) asked: AtomicU64,
+    pub(crate) served: Mutex<Served>,
+    pub(crate) changed: Condvar,
+}
+
+/// What the segment writer has done so far.
+#[derive(Debug, Default)]
+pub(crate) struct Served {
+    pub(crate) ticket: u64,
+    pub(crate) error: Option<String>,
+    pub(crate) closed: bool,
+}
+
+impl State {
+    /// Makes the ring folder and its files. No thread yet.
+    pub(crate) fn create(
+        config: &Config,
+        control: ControlPage,
+        session_folder: PathBuf,
+        orphans: &[AtomicU64; 8],
+        parent: [u8; 16],
+    ) -> Result<Self, StateError> {
+        clock::init();
+        let mut points = vec![clock::sample(0)];
+        let identity = ProcessIdentity {
+            process_uuid: uuid::random(),
+            boot_id: control.boot_id,
+            session_id: control.session_id,
+            pid: std::process::id(),
+            uid: rustix::process::getuid().as_raw(),
+            start_ticks: boot::own_start_ticks(),
+            clock: clock::kind(),
+            component: config.component.clone(),
+            version: config.version.clone(),
+            attached: boot::realtime_ns(),
+            parent_uuid: parent,
+        };
+        let root = config.dirs.ring_root();
+        fs::create_private_dir_all(root).map_err(|e| StateError::folder(root, e))?;
+        let name = process_file::folder_name(&identity);
+        let ring_folder = root.join(&name);
+        let folder =
+            fs::create_private_dir(&ring_folder).map_err(|e| StateError::folder(&ring_folder, e))?;
+        let at = |e: std::io::Error| StateError::folder(&ring_folder, e);
+        let mut file = fs::create_new(&folder, process_file::PROCESS_FILE).map_err(at)?;
+        file.write_all(&ProcessFile { identity: identity.clone(), points: points.clone() }.encode())
+            .map_err(at)?;
+        if !fs::try_lock_ofd(&file).map_err(at)? {
+            return Err(at(std::io::ErrorKind::WouldBlock.into()));
+        }
+        crate::fork::remember(&file);
+        let schemas_file = fs::create_new(&folder, process_file::SCHEMAS_FILE).map_err(at)?;
+        let second = clock::sample(0);
+        points.push(second);
+        let state = Self {
+            epoch: NEXT_EPOCH.fetch_add(1, Ordering::Relaxed),
+            identity,
+            config: config.clone(),
+            control,
+            session_folder,
+            folder,
+            process: Mutex::new(ProcessClock { file, slot: 1, points: points[..1].to_vec() }),
+            schemas_file: Mutex::new(schemas_file),
+            schemas: Mutex::new(Vec::new()),
+            events: (0..MAX_EVENTS).map(|_| AtomicU8::new(UNKNOWN)).collect(),
+            plans: (0..MAX_EVENTS).map(|_| OnceLock::new()).collect(),
+            rings: Mutex::new(Vec::new()),
+            ring_bytes: AtomicU64::new(0),
+            next_ring: AtomicU32::new(1),
+            waker: Arc::default(),
+            flush: Flush::default(),
+            orphans: std::array::from_fn(|i| AtomicU64::new(orphans[i].swap(0, Ordering::Relaxed))),
+            stop: AtomicBool::new(false),
+            quiet: AtomicBool::new(false),
+            stats: crate::stats::Counters::default(),
+            ring_folder,
+        };
+        state.add_clock_point(second);
+        Ok(state)
+    }
+
+    pub(crate) fn events_table(&self) -> *const AtomicU8 {
+        self.events.as_ptr()
+    }
+
+    /// The plan of an event type: made, with its schema written to the ring folder, before the first record that
+    /// uses it. `None` if the type cannot be recorded.
+    pub(crate) fn plan<E: Event>(&self) -> Option<&Plan> {
+        let index = event_index(E::slot(), E::SCHEMA)?;
+        let entry = self.plans.get(usize::from(index))?;
+        if entry.get().is_none() {
+            let _one_at_a_time = self.schemas_file.lock();
+            if entry.get().is_none() {
+                let plan = self.make_plan(E::SCHEMA);
+                let off = E::OPT_IN && !self.opted_in(E::SCHEMA.name);
+                let state = match (off, E::PLAIN && plan.plain) {
+                    (true, _) => REFUSED,
+                    (false, true) => PLAIN,
+                    (false, false) => PLANNED,
+                };
+                drop(_one_at_a_time);
+                if !off {
+                    self.write_schema(index, E::SCHEMA)?;
+                }
+                let _ = entry.set(plan);
+                // Release: a thread that reads the new state also sees the schema written.
+                self.events[usize::from(index)].store(state, Ordering::Release);
+            }
+        }
+        entry.get()
+    }
+
+    fn make_plan(&self, schema: &SchemaRef) -> Plan {
+        Plan::new(schema, self.control.key, &|name| self.opted_in(name), &|name| {
+            let hash = name_hash(name);
+            self.control.reductions.iter().find(|r| r.name == hash).map(|r| r.reduction)
+        })
+    }
+
+    fn opted_in(&self, name: &str) -> bool {
+        self.control.opt_ins.contains(&name_hash(name))
+    }
+
+    /// Whether the user enabled this opt-in event by name.
+    pub(crate) fn opt_in_is_on<E: Event>(&self) -> bool {
+        self.opted_in(E::SCHEMA.name)
+    }
+
+    fn write_schema(&self, index: u16, schema: &SchemaRef) -> Option<()> {
+        let blob = schema.to_blob();
+        let mut file = self.schemas_file.lock();
+        let mut schemas = self.schemas.lock();
+        if schemas.iter().any(|(i, _)| *i == index) {
+            return Some(());
+        }
+        let item = process_file::encode_schema_item(index, &blob);
+        file.write_all(&item).ok()?;
+        schemas.push((index, blob));
+        Some(())
+    }
+
+    /// Gives this thread a ring: a free one, or a new one within the budget. `None` is counted by the caller.
+    pub(crate) fn claim(&self, producer: *mut Producer) -> Option<Arc<Ring>> {
+        let info = RingInfo {
+            ring: self.next_ring.fetch_add(1, Ordering::Relaxed),
+            tid: rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned(),
+            start: 0,
+            started: boot::realtime_ns(),
+            capacity: 0,
+            thread_name: thread_name(),
+        };
+        let ring = {
+            let mut rings = self.rings.lock();
+            match rings.iter().find(|r| r.state() == crate::ring::FREE) {
+                Some(free) => Arc::clone(free),
+                None => {
+                    let ring = Arc::new(self.create_ring(info.ring)?);
+                    rings.push(Arc::clone(&ring));
+                    ring
+                }
+            }
+        };
+        // Nobody else claims it: only cold paths do, one at a time, under the tracer's lock.
+        ring.claim(info, self.identity.process_uuid, producer);
+        Some(ring)
+    }
+
+    fn create_ring(&self, id: u32) -> Option<Ring> {
+        let used = self.ring_bytes.load(Ordering::Relaxed);
+        // Full-sized rings while the budget lasts, then small ones for the many quiet threads.
+        let mut capacity = if used + self.config.ring_size <= self.config.ring_budget {
+            self.config.ring_size
+        } else if used + MIN_RING <= self.config.ring_budget.saturating_mul(2) {
+            MIN_RING
+        } else {
+            self.stats.ring_failed(libc::EDQUOT);
+            return None;
+        };
+        // A small /dev/shm (64 MiB in many containers) is shared with others: take an eighth of what is free.
+        if let Ok(free) = fs::free_bytes(&self.folder) {
+            while capacity > MIN_RING && capacity > free / 8 {
+                capacity /= 2;
+            }
+        }
+        let name = format!("ring-{id:06}");
+        loop {
+            let made = fs::create_new(&self.folder, &name)
+                .and_then(|file| Ring::create(&file, name.clone(), capacity, Arc::clone(&self.waker)));
+            match made {
+                Ok(ring) => {
+                    self.ring_bytes.fetch_add(capacity, Ordering::Relaxed);
+                    return Some(ring);
+                }
+                Err(e) => {
+                    let _ = fs::unlink_at(&self.folder, &name);
+                    if capacity == MIN_RING {
+                        self.stats.ring_failed(e.raw_os_error().unwrap_or(libc::EIO));
+                        return None;
+                    }
+                    capacity = (capacity / 4).max(MIN_RING);
+                }
+            }
+        }
+    }
+
+    /// Keeps a clock point for the next segment and in the ring folder, from where a killed process is dated.
+    pub(crate) fn add_clock_point(&self, point: ClockPoint) {
+        let mut process = self.process.lock();
+        process.points.push(point);
+        let slot = process.slot;
+        // Slots 0 and 1 keep the first two points for good; the others go round.
+        process.slot = if slot + 1 < process_file::CLOCK_SLOTS { slot + 1 } else { 2 };
+        let (offset, bytes) = process_file::encode_clock_slot(slot, &point);
+        let _ = rustix::io::pwrite(&process.file, &bytes, offset);
+    }
+
+    /// Clock points since the last call, and always the newest.
+    pub(crate) fn take_clock_points(&self) -> Vec<ClockPoint> {
+        let mut process = self.process.lock();
+        let points = std::mem::take(&mut process.points);
+        process.points.extend(points.last().copied());
+        points
+    }
+
+    /// Waits until no thread is inside an emit of this epoch; the tracer's epoch is 0 already. False after two
+    /// seconds (a thread that was stopped inside an emit): then the rings must stay mapped.
+    pub(crate) fn quiesce(&self) -> bool {
+        if !crate::fork::full_barrier() {
+            // No membarrier (a strict seccomp filter): a store of `busy` becomes visible within far less.
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let deadline = Instant::now() + Duration::from_secs(2);
+        for ring in self.rings.lock().iter() {
+            while thread::is_busy(ring.producer.load(Ordering::Acquire)) {
+                if Instant::now() > deadline {
+                    return false;
+                }
+                std::thread::sleep(Duration::from_micros(50));
+            }
+        }
+        self.quiet.store(true, Ordering::Release);
+        true
+    }
+
+    /// Removes the ring folder. `quiet` says that no thread can touch the rings any more, so they are unmapped.
+    pub(crate) fn remove_folder(&self, quiet: bool) {
+        for ring in self.rings.lock().drain(..) {
+            let _ = fs::unlink_at(&self.folder, &ring.file_name);
+            if quiet {
+                ring.unmap_after_quiesce();
+            } else {
+                std::mem::forget(ring);
+            }
+        }
+        let _ = fs::unlink_at(&self.folder, process_file::SCHEMAS_FILE);
+        let _ = fs::unlink_at(&self.folder, process_file::PROCESS_FILE);
+        let _ = std::fs::remove_dir(&self.ring_folder);
+        crate::fork::forget(&self.process.lock().file);
+    }
+
+    /// Leaves the ring folder for salvage: something in it could not be written to a segment.
+    pub(crate) fn keep_folder(&self) {
+        std::mem::forget(std::mem::take(&mut *self.rings.lock()));
+        crate::fork::forget(&self.process.lock().file);
+    }
+
+    /// Whether counters told now are the last: no thread can add to them.
+    pub(crate) fn stop_is_final(&self) -> bool {
+        self.quiet.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn add_to(&self, stats: &mut crate::stats::Stats) {
+        let counters = &self.stats;
+        stats.delivered = counters.delivered.load(Ordering::Relaxed);
+        stats.raw_bytes = counters.raw_bytes.load(Ordering::Relaxed);
+        stats.written_bytes = counters.written_bytes.load(Ordering::Relaxed);
+        stats.blocks = counters.blocks.load(Ordering::Relaxed);
+        stats.write_errors = counters.write_errors.load(Ordering::Relaxed);
+        stats.ring_errno = counters.ring_errno();
+        stats.ring_bytes = self.ring_bytes.load(Ordering::Relaxed);
+        let rings = self.rings.lock();
+        stats.rings = rings.len() as u64;
+        for (reason, lost) in stats.lost.iter_mut().enumerate() {
+            *lost += self.orphans[reason].load(Ordering::Relaxed);
+            for ring in rings.iter().filter(|r| r.state() != crate::ring::FREE) {
+                *lost += ring.lost(reason).load(Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Counts a loss that belongs to no ring.
+    pub(crate) fn count_orphan(&self, reason: LossReason) {
+        self.orphans[reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The index of an event type in this process: assigned at its first use, the same for all tracers.
+fn event_index(slot: &tracewell_schema::EventSlot, schema: &'static SchemaRef) -> Option<u16> {
+    let index = slot.index();
+    if usize::from(index) < MAX_EVENTS {
+        return Some(index);
+    }
+    let mut types = EVENT_TYPES.lock();
+    let index = slot.index();
+    if usize::from(index) < MAX_EVENTS {
+        return Some(index);
+    }
+    if types.len() >= MAX_EVENTS {
+        return None;
+    }
+    let index = u16::try_from(types.len()).ok()?;
+    types.push(schema);
+    slot.assign(index);
+    Some(index)
+}
+
+fn thread_name() -> String {
+    // The kernel's name of the thread (at most 15 bytes), which threads of other languages have too.
+    let path = format!("/proc/self/task/{}/comm", rustix::thread::gettid().as_raw_nonzero());
+    std::fs::read_to_string(path).map(|s| s.trim_end().to_owned()).unwrap_or_default()
+}

@@ -1,0 +1,251 @@
+//! A thread's side of its rings: the producer slot that `emit!` works on, and how threads come, go and fork.
+//!
+//! * `CURRENT` is a thread-local without destructor (a load, where one with a destructor costs a call): it points
+//!   to the slot of the tracer that this thread used last. `OWNED` has the destructor, and is touched only by a
+//!   thread's first emit.
+//! * Slots lie in pages that the kernel wipes in a forked child (`MADV_WIPEONFORK`): the child finds epoch 0, which
+//!   matches no tracer, and takes the cold path; no emit of a child ever writes into its parent's ring.
+//! * `busy` makes an emit exclusive on its thread: a second one, from a signal handler or an allocator, is refused
+//!   and counted.
+#![allow(unsafe_code)]
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::ptr::{NonNull, null_mut};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::ring::Ring;
+
+/// What `emit!` works on. Two cache lines of their own, written by one thread only (but for `busy`, which others
+/// read).
+#[repr(C, align(128))]
+#[derive(Debug)]
+pub(crate) struct Producer {
+    /// The session of the process state that the pointers below belong to; 0 = none. They may be followed only
+    /// while it equals the tracer's epoch *and* `busy` is set (see `state.rs`, "Closing").
+    pub(crate) epoch: Cell<u64>,
+    /// 1 while this thread is inside an emit.
+    pub(crate) busy: AtomicU32,
+    /// The drain has been woken for the present backlog.
+    pub(crate) woken: Cell<bool>,
+    pub(crate) head: Cell<u64>,
+    pub(crate) limit: Cell<u64>,
+    pub(crate) mask: Cell<u64>,
+    pub(crate) attempted: Cell<u64>,
+    pub(crate) delivered: Cell<u64>,
+    pub(crate) data: Cell<*mut u8>,
+    pub(crate) words: Cell<*const AtomicU64>,
+    pub(crate) events: Cell<*const AtomicU8>,
+    pub(crate) ring: Cell<*const Ring>,
+    /// Losses by reason that loss records have told so far.
+    pub(crate) told: Cell<u64>,
+}
+
+thread_local! {
+    static CURRENT: Cell<*const Producer> = const { Cell::new(std::ptr::null()) };
+    /// Set while this thread is on a cold path, or is one of our own threads: emits are refused.
+    static REFUSE: Cell<u32> = const { Cell::new(0) };
+    /// Depth of `signal_scope` guards.
+    static SIGNAL: Cell<u32> = const { Cell::new(0) };
+    static OWNED: RefCell<Owned> = const { RefCell::new(Owned { slots: Vec::new() }) };
+}
+
+/// The slot that this thread used last, or null.
+#[inline(always)]
+pub(crate) fn current() -> *const Producer {
+    CURRENT.get()
+}
+
+/// The slots of this thread, one a tracer; dropped when the thread ends.
+struct Owned {
+    slots: Vec<OwnedSlot>,
+}
+
+struct OwnedSlot {
+    producer: NonNull<Producer>,
+    ring: Arc<Ring>,
+    epoch: u64,
+    pid: u32,
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        // Emits from destructors that run after this one find no slot and no way to make one.
+        CURRENT.set(std::ptr::null());
+        REFUSE.set(REFUSE.get() + 1);
+        for slot in self.slots.drain(..) {
+            retire(slot);
+        }
+    }
+}
+
+fn retire(slot: OwnedSlot) {
+    if slot.pid != std::process::id() {
+        // Inherited through fork: ring and slot belong to the parent.
+        std::mem::forget(slot.ring);
+        return;
+    }
+    // SAFETY: the slot came from `take_slot` and only this thread writes it; it is unmapped never.
+    let producer = unsafe { slot.producer.as_ref() };
+    producer.epoch.set(0);
+    producer.ring.set(std::ptr::null());
+    // Release: the drain that sees the thread gone also sees its last head.
+    slot.ring.thread_gone.store(true, Ordering::Release);
+    give_slot(slot.producer);
+}
+
+/// Adds a guard that refuses emits of this thread while it lives.
+pub(crate) struct Refusal(());
+
+impl Refusal {
+    /// `None` if emits are refused already: then a cold path is under way on this thread.
+    pub(crate) fn enter() -> Option<Self> {
+        if REFUSE.get() != 0 {
+            return None;
+        }
+        REFUSE.set(1);
+        Some(Self(()))
+    }
+
+    /// For our own threads: they never emit.
+    pub(crate) fn forever() {
+        REFUSE.set(1);
+    }
+}
+
+impl Drop for Refusal {
+    fn drop(&mut self) {
+        REFUSE.set(0);
+    }
+}
+
+/// Marks this thread as inside a signal handler until it is dropped; see [`crate::signal_scope`].
+#[derive(Debug)]
+pub struct SignalScope {
+    slot: *const Producer,
+}
+
+pub(crate) fn signal_scope() -> SignalScope {
+    SIGNAL.set(SIGNAL.get() + 1);
+    // Without a current slot every emit takes the cold path, which asks `in_signal_scope`: the hot path need not.
+    SignalScope { slot: CURRENT.replace(std::ptr::null()) }
+}
+
+impl Drop for SignalScope {
+    fn drop(&mut self) {
+        SIGNAL.set(SIGNAL.get().saturating_sub(1));
+        CURRENT.set(self.slot);
+    }
+}
+
+/// Whether a `signal_scope` is open on this thread.
+pub(crate) fn in_signal_scope() -> bool {
+    SIGNAL.get() != 0
+}
+
+/// Whether the slot's thread is inside an emit.
+pub(crate) fn is_busy(slot: *const Producer) -> bool {
+    // SAFETY: null, or a slot from `take_slot`; slots are never unmapped, and `busy` is atomic.
+    !slot.is_null() && unsafe { &(*slot).busy }.load(Ordering::Acquire) != 0
+}
+
+/// Makes this thread's slot for `epoch` the current one, if it has one.
+pub(crate) fn select(epoch: u64) -> Option<NonNull<Producer>> {
+    OWNED
+        .try_with(|owned| {
+            let owned = owned.try_borrow().ok()?;
+            let slot = owned.slots.iter().find(|s| s.epoch == epoch && s.pid == std::process::id())?;
+            CURRENT.set(slot.producer.as_ptr());
+            Some(slot.producer)
+        })
+        .ok()
+        .flatten()
+}
+
+/// Ties `ring` to this thread under `epoch` and makes it current. `None` if the thread is ending.
+///
+/// `is_live` says which epochs still have a process state; slots of others are given back.
+pub(crate) fn adopt(
+    epoch: u64,
+    is_live: &dyn Fn(u64) -> bool,
+    claim: impl FnOnce(NonNull<Producer>) -> Option<Arc<Ring>>,
+    fill: impl FnOnce(&Producer, &Arc<Ring>),
+) -> Option<NonNull<Producer>> {
+    OWNED
+        .try_with(|owned| {
+            let mut owned = owned.try_borrow_mut().ok()?;
+            let mut i = 0;
+            while i < owned.slots.len() {
+                if is_live(owned.slots[i].epoch) && owned.slots[i].pid == std::process::id() {
+                    i += 1;
+                } else {
+                    retire(owned.slots.swap_remove(i));
+                }
+            }
+            let producer = take_slot().ok()?;
+            let Some(ring) = claim(producer) else {
+                give_slot(producer);
+                return None;
+            };
+            // SAFETY: `take_slot` gave this slot to this thread alone.
+            fill(unsafe { producer.as_ref() }, &ring);
+            owned.slots.push(OwnedSlot { producer, ring, epoch, pid: std::process::id() });
+            CURRENT.set(producer.as_ptr());
+            Some(producer)
+        })
+        .ok()
+        .flatten()
+}
+
+struct Slots(Vec<NonNull<Producer>>);
+// SAFETY: the list only hands slots out; a slot on it is used by no thread.
+unsafe impl Send for Slots {}
+
+static FREE_SLOTS: Mutex<Slots> = Mutex::new(Slots(Vec::new()));
+const SLAB: usize = 16 * 1024;
+
+fn give_slot(slot: NonNull<Producer>) {
+    FREE_SLOTS.lock().0.push(slot);
+}
+
+fn take_slot() -> io::Result<NonNull<Producer>> {
+    // A lock held by another thread at the moment of a fork stays locked in the child for ever.
+    let mut free = FREE_SLOTS
+        .try_lock_for(std::time::Duration::from_millis(50))
+        .ok_or(io::ErrorKind::WouldBlock)?;
+    if let Some(slot) = free.0.pop() {
+        return Ok(slot);
+    }
+    // SAFETY: an anonymous private mapping at an address of the kernel's choice overlaps nothing of ours.
+    let slab = unsafe {
+        rustix::mm::mmap_anonymous(
+            null_mut(),
+            SLAB,
+            rustix::mm::ProtFlags::READ | rustix::mm::ProtFlags::WRITE,
+            rustix::mm::MapFlags::PRIVATE,
+        )
+    }?;
+    // SAFETY: the range is exactly the mapping made above, and a wiped page is what a fresh one is: zeros.
+    unsafe { rustix::mm::madvise(slab, SLAB, rustix::mm::Advice::LinuxWipeOnFork) }?;
+    let count = SLAB / size_of::<Producer>();
+    for i in 0..count {
+        // SAFETY: `i` is below the number of slots that fit the mapping. All-zero bytes are a valid `Producer`
+        // (integers, cells of integers and null pointers), and mmap aligned the slab to a page.
+        let slot = unsafe { NonNull::new_unchecked(slab.cast::<Producer>().add(i)) };
+        free.0.push(slot);
+    }
+    free.0.pop().ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_two_cache_lines() {
+        assert_eq!(size_of::<Producer>(), 128);
+    }
+}

@@ -1,0 +1,551 @@
+//! [`Tracer`]: a component's handle. Attached once, cloned freely, does nothing until the user enables tracing.
+#![allow(unsafe_code)]
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tracewell_schema::format::record::LossReason;
+use tracewell_schema::{Category, Event, Level};
+
+use crate::config::{Config, RING_BUDGET, RING_SIZE};
+use crate::control::Control;
+use crate::dirs::Dirs;
+use crate::error::{AttachError, FlushError};
+use crate::state::State;
+use crate::stats::Stats;
+use crate::thread::{self, Refusal};
+use crate::{boot, drain, emit, signal};
+
+/// The levels of a tracer that is attached to nothing: all off, for ever.
+static OFF: [AtomicU8; 32] = [const { AtomicU8::new(0) }; 32];
+/// Losses of threads and children that have no process state to count them in.
+static ORPHANS: [AtomicU64; 8] = [const { AtomicU64::new(0) }; 8];
+/// Every tracer, for the end of the process.
+static TRACERS: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
+/// After a failed attempt to begin a session, the next one waits this long.
+const RETRY: Duration = Duration::from_secs(1);
+
+pub(crate) fn count_orphan(reason: LossReason) {
+    ORPHANS[reason as usize].fetch_add(1, Ordering::Relaxed);
+}
+
+/// A component's handle for emitting events.
+///
+/// Cheap to clone, usable from any thread. Attaching maps the control page and does nothing else; the first event
+/// of a thread that is enabled makes the thread's ring. When the last clone is dropped, or the process exits,
+/// everything emitted is in a segment and nothing is left behind.
+///
+/// ```
+/// use tracewell::{Tracer, emit, catalog::ErrorRaised};
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let tracer = Tracer::builder("scanner").dir(dir.path().join("trace")).attach().unwrap();
+/// // let tracer = Tracer::attach("scanner");
+/// emit!(tracer, ErrorRaised { module: "engine", ..Default::default() });
+/// ```
+#[derive(Clone, Debug)]
+pub struct Tracer {
+    /// 32 enabled levels by category: in the control page that `inner` keeps mapped, or `OFF`.
+    levels: *const AtomicU8,
+    inner: Arc<Inner>,
+}
+
+// SAFETY: `levels` points to atomics that `inner` keeps mapped as long as any clone lives (or to a static).
+unsafe impl Send for Tracer {}
+// SAFETY: as above; only atomic loads go through the pointer.
+unsafe impl Sync for Tracer {}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    config: Option<Config>,
+    control: Option<Control>,
+    problem: Option<AttachError>,
+    /// Of the present process state; 0 = none. Producers compare it on every emit.
+    epoch: AtomicU64,
+    /// The process that `state` belongs to.
+    pid: AtomicU32,
+    state: Mutex<Session>,
+    /// Set by `shutdown`: no session begins any more.
+    ended: AtomicBool,
+    /// Boot time in ms before which no session is tried.
+    retry_at: AtomicI64,
+    weak: Weak<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Session {
+    state: Option<Arc<State>>,
+    drain: Option<std::thread::JoinHandle<()>>,
+}
+
+/// Collects how a tracer attaches; see [`Tracer::builder`].
+#[derive(Clone, Debug)]
+pub struct Builder {
+    component: String,
+    version: String,
+    dir: Option<PathBuf>,
+    ring_dir: Option<PathBuf>,
+    ring_size: u64,
+    ring_budget: u64,
+    linger: Duration,
+}
+
+impl Builder {
+    /// The trace directory. Default: `TRACEWELL_DIR`, else `/var/lib/tracewell` for root, else
+    /// `$XDG_STATE_HOME/tracewell`.
+    #[must_use]
+    pub fn dir(mut self, dir: impl AsRef<Path>) -> Self {
+        self.dir = Some(dir.as_ref().to_owned());
+        self
+    }
+
+    /// The directory of the ring folders, on tmpfs. Default: derived from the trace directory, below `/run` or
+    /// `$XDG_RUNTIME_DIR` or `/dev/shm`. Readers look there too; with another place they must be told.
+    #[must_use]
+    pub fn ring_dir(mut self, dir: impl AsRef<Path>) -> Self {
+        self.ring_dir = Some(dir.as_ref().to_owned());
+        self
+    }
+
+    /// The component's version, at most 31 bytes, shown by the reader.
+    #[must_use]
+    pub fn version(mut self, version: &str) -> Self {
+        version.clone_into(&mut self.version);
+        self
+    }
+
+    /// Capacity of a thread's ring in bytes: a power of two, 64 KiB to 256 MiB. Default 4 MiB.
+    #[must_use]
+    pub fn ring_size(mut self, bytes: u64) -> Self {
+        self.ring_size = bytes;
+        self
+    }
+
+    /// Sum of the full-sized rings of this process in bytes; threads beyond it get rings of 64 KiB, up to as much
+    /// again. Default 256 MiB.
+    #[must_use]
+    pub fn ring_budget(mut self, bytes: u64) -> Self {
+        self.ring_budget = bytes;
+        self
+    }
+
+    /// How long events may stay in a quiet thread's ring before they go to a segment. Default 1 s.
+    #[must_use]
+    pub fn linger(mut self, time: Duration) -> Self {
+        self.linger = time;
+        self
+    }
+
+    /// Attaches: maps the control page, creating the directory (0700) and the page (0600, off) if they are missing.
+    ///
+    /// # Errors
+    /// If the name or a limit cannot be used, or the directory or the page is not ours alone.
+    pub fn attach(self) -> Result<Tracer, AttachError> {
+        let mut dirs = Dirs::resolve(self.dir.as_deref())?;
+        if let Some(ring_dir) = self.ring_dir {
+            dirs = dirs.with_ring_root(ring_dir);
+        }
+        let config = Config {
+            component: self.component,
+            version: self.version,
+            dirs,
+            ring_size: self.ring_size,
+            ring_budget: self.ring_budget,
+            linger: self.linger,
+        }
+        .check()?;
+        let control = Control::open_or_create(&config.dirs)
+            .map_err(|source| AttachError::Control { path: config.dirs.control(), source })?;
+        control.claim_slot(&config.component);
+        Ok(Tracer::from_parts(Some(config), Some(control), None))
+    }
+}
+
+impl Tracer {
+    /// Attaches a component under its name (1 to 31 characters of `A-Za-z0-9._-`) with default settings.
+    ///
+    /// Never fails: a component must not care whether it can be traced. If attaching is not possible the tracer is
+    /// inert, and [`Tracer::problem`] says why; [`Builder::attach`] returns the error instead.
+    #[must_use]
+    pub fn attach(component: &str) -> Self {
+        Self::builder(component)
+            .attach()
+            .unwrap_or_else(|problem| Self::from_parts(None, None, Some(problem)))
+    }
+
+    /// Attaches with other than the default settings.
+    #[must_use]
+    pub fn builder(component: &str) -> Builder {
+        Builder {
+            component: component.to_owned(),
+            version: String::new(),
+            dir: None,
+            ring_dir: None,
+            ring_size: RING_SIZE,
+            ring_budget: RING_BUDGET,
+            linger: Duration::from_secs(1),
+        }
+    }
+
+    /// A tracer that is attached to nothing: every event is off, nothing is mapped.
+    #[must_use]
+    pub fn inert(_component: &str) -> Self {
+        Self::from_parts(None, None, None)
+    }
+
+    fn from_parts(config: Option<Config>, control: Option<Control>, problem: Option<AttachError>) -> Self {
+        let levels = control.as_ref().map_or(OFF.as_ptr(), Control::levels);
+        let inner = Arc::new_cyclic(|weak| Inner {
+            config,
+            control,
+            problem,
+            epoch: AtomicU64::new(0),
+            pid: AtomicU32::new(std::process::id()),
+            state: Mutex::default(),
+            ended: AtomicBool::new(false),
+            retry_at: AtomicI64::new(0),
+            weak: weak.clone(),
+        });
+        Self { levels, inner }
+    }
+
+    /// Why this tracer is inert, if it could not attach.
+    #[must_use]
+    pub fn problem(&self) -> Option<&AttachError> {
+        self.inner.problem.as_ref()
+    }
+
+    /// Whether events of this category and level are on. One load; for opt-in events ask [`Tracer::is_enabled`].
+    #[inline(always)]
+    #[must_use]
+    pub fn enabled(&self, category: Category, level: Level) -> bool {
+        // SAFETY: there are 32 levels and categories are below 32; the memory outlives `self` (see the field).
+        let enabled = unsafe { &*self.levels.add(category as usize) }.load(Ordering::Relaxed);
+        enabled >= level as u8
+    }
+
+    /// Whether events of type `E` are on.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_enabled<E: Event>(&self) -> bool {
+        self.enabled(E::CATEGORY, E::LEVEL) && (!E::OPT_IN || self.opt_in_is_on::<E>())
+    }
+
+    #[cold]
+    fn opt_in_is_on<E: Event>(&self) -> bool {
+        let Some(control) = &self.inner.control else { return false };
+        control.opted_in(E::SCHEMA.name)
+    }
+
+    #[inline(always)]
+    pub(crate) fn epoch(&self) -> u64 {
+        self.inner.epoch.load(Ordering::Relaxed)
+    }
+
+    /// The present process state if it has this epoch.
+    pub(crate) fn state_of(&self, epoch: u64) -> Option<Arc<State>> {
+        let session = self.inner.state.try_lock_for(Duration::from_millis(100))?;
+        session.state.as_ref().filter(|s| s.epoch == epoch).cloned()
+    }
+
+    /// The first emit of a thread, of a session, after a fork; and what cannot be recorded.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn emit_cold<E: Event>(&self, event: &E) {
+        if thread::in_signal_scope() {
+            return count_orphan(LossReason::Signal);
+        }
+        let Some(refusal) = Refusal::enter() else {
+            return count_orphan(LossReason::Nested);
+        };
+        let epoch = self.epoch();
+        let ready = if epoch != 0 && self.inner.is_own_process() { thread::select(epoch) } else { None };
+        let producer = match ready {
+            Some(producer) => Some(producer),
+            None if signal::in_handler() => return count_orphan(LossReason::Signal),
+            None => self.inner.begin().and_then(|state| self.inner.ring_for_this_thread(&state)),
+        };
+        drop(refusal);
+        let Some(producer) = producer else { return };
+        // SAFETY: `select` and `ring_for_this_thread` return slots of this thread; slots are never unmapped.
+        let producer = unsafe { producer.as_ref() };
+        // The hot path's own protocol: busy first, then the epoch.
+        producer.busy.store(1, Ordering::Relaxed);
+        std::sync::atomic::compiler_fence(Ordering::SeqCst);
+        if producer.epoch.get() == self.epoch() {
+            self.emit_on(producer, event);
+        } else {
+            count_orphan(LossReason::DisabledRace);
+        }
+        producer.busy.store(0, Ordering::Release);
+    }
+
+    /// Returns when everything that any thread emitted before this call is in a segment, synced to the disk.
+    ///
+    /// Returns at once if nothing was emitted since tracing was enabled.
+    ///
+    /// # Errors
+    /// If the segment cannot be written now (the events stay in their rings and are tried again), or after 10 s.
+    pub fn flush(&self) -> Result<(), FlushError> {
+        if !self.inner.is_own_process() {
+            return Ok(());
+        }
+        let Some(state) = self.inner.state.lock().state.clone() else { return Ok(()) };
+        // Release: the drain that sees the ticket sees what this thread emitted; other threads' emits are ordered
+        // by whatever made them happen before this call.
+        let ticket = state.flush.asked.fetch_add(1, Ordering::AcqRel) + 1;
+        state.waker.wake();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let mut served = state.flush.served.lock();
+        loop {
+            if served.ticket >= ticket || served.closed {
+                return match &served.error {
+                    None => Ok(()),
+                    Some(message) => Err(FlushError::Io { message: message.clone() }),
+                };
+            }
+            if state.flush.changed.wait_until(&mut served, deadline).timed_out() {
+                return match &served.error {
+                    None => Err(FlushError::Timeout),
+                    Some(message) => Err(FlushError::Io { message: message.clone() }),
+                };
+            }
+        }
+    }
+
+    /// Ends tracing for this component: drains, seals the segment, removes the rings. Later emits do nothing.
+    pub fn shutdown(&self) {
+        self.inner.ended.store(true, Ordering::Release);
+        self.inner.end_session();
+    }
+
+    /// A guard that calls [`Tracer::shutdown`] when it is dropped.
+    #[must_use = "dropping the guard ends tracing"]
+    pub fn guard(&self) -> Guard {
+        Guard { tracer: self.clone() }
+    }
+
+    /// Counters of the present session.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let state = self.inner.state.lock().state.clone();
+        let mut stats = Stats::default();
+        for (lost, orphan) in stats.lost.iter_mut().zip(&ORPHANS) {
+            *lost += orphan.load(Ordering::Relaxed);
+        }
+        if let Some(state) = state {
+            state.add_to(&mut stats);
+        }
+        stats
+    }
+}
+
+/// Ends tracing for a component when dropped; see [`Tracer::guard`].
+#[derive(Debug)]
+pub struct Guard {
+    tracer: Tracer,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.tracer.shutdown();
+    }
+}
+
+impl Inner {
+    fn is_own_process(&self) -> bool {
+        self.pid.load(Ordering::Relaxed) == std::process::id()
+    }
+
+    /// The state of the present session, made if there is none. Counts what it refuses.
+    fn begin(&self) -> Option<Arc<State>> {
+        let refuse = |reason| {
+            count_orphan(reason);
+            None
+        };
+        if self.ended.load(Ordering::Acquire) {
+            return refuse(LossReason::DisabledRace);
+        }
+        let (Some(config), Some(control)) = (&self.config, &self.control) else {
+            return refuse(LossReason::Other);
+        };
+        let mut parent = [0; 16];
+        let mut session = if self.is_own_process() {
+            self.state.lock()
+        } else {
+            // A forked child. A lock that another thread of the parent held at the fork is never released here.
+            let Some(mut session) = self.state.try_lock() else { return refuse(LossReason::Forked) };
+            if let Some(state) = session.state.take() {
+                parent = state.identity.process_uuid;
+                // Its threads, locks and files are the parent's.
+                std::mem::forget(state);
+            }
+            std::mem::forget(session.drain.take());
+            self.epoch.store(0, Ordering::Relaxed);
+            self.pid.store(std::process::id(), Ordering::Relaxed);
+            control.forget_slot_after_fork();
+            control.claim_slot(&config.component);
+            session
+        };
+        if let Some(state) = &session.state {
+            if !state.stop.load(Ordering::Acquire) && self.epoch.load(Ordering::Relaxed) == state.epoch {
+                return Some(Arc::clone(state));
+            }
+        }
+        let now = i64::try_from(boot::boottime_ns() / 1_000_000).unwrap_or(i64::MAX);
+        if now < self.retry_at.load(Ordering::Relaxed) {
+            return refuse(LossReason::NoRing);
+        }
+        let Ok(page) = control.snapshot() else {
+            // Expired, of another boot, corrupt: off, whatever its levels say.
+            control.expire_if_due();
+            self.retry_at.store(now + 100, Ordering::Relaxed);
+            return None;
+        };
+        let folder = config.dirs.session_folder(page.enabled_at, &page.session_id);
+        let made = State::create(config, page, folder, &ORPHANS, parent).and_then(|state| {
+            let state = Arc::new(state);
+            let inner = self.weak.upgrade().ok_or_else(|| {
+                crate::error::StateError::folder(&state.ring_folder, std::io::ErrorKind::Interrupted.into())
+            })?;
+            let drain = drain::start(&inner, &state).map_err(|e| {
+                state.remove_folder(true);
+                crate::error::StateError::folder(&state.ring_folder, e)
+            })?;
+            Ok((state, drain))
+        });
+        match made {
+            Ok((state, drain)) => {
+                self.register();
+                control.set_slot_emitting();
+                // The former session's drain, if any, ends by itself.
+                session.state = Some(Arc::clone(&state));
+                session.drain = Some(drain);
+                self.epoch.store(state.epoch, Ordering::Release);
+                Some(state)
+            }
+            Err(error) => {
+                self.retry_at.store(now + RETRY.as_millis() as i64, Ordering::Relaxed);
+                control.set_slot_failed(error.source.raw_os_error().unwrap_or(libc::EIO));
+                refuse(LossReason::NoRing)
+            }
+        }
+    }
+
+    fn ring_for_this_thread(&self, state: &Arc<State>) -> Option<std::ptr::NonNull<thread::Producer>> {
+        // One claim at a time in this process; see `State::claim`.
+        let _session = self.state.lock();
+        let mut failed = false;
+        let adopted = thread::adopt(
+            state.epoch,
+            &is_live,
+            |producer| {
+                let ring = state.claim(producer.as_ptr());
+                failed = ring.is_none();
+                ring
+            },
+            |producer, ring| emit::fill(producer, ring, state.events_table(), state.epoch),
+        );
+        if adopted.is_none() {
+            state.count_orphan(LossReason::NoRing);
+            if failed && let Some(control) = &self.control {
+                control.set_slot_failed(state.stats.ring_errno());
+            }
+        }
+        adopted
+    }
+
+    /// Whether `state`'s session is still what the control page says. Also ends what is due.
+    pub(crate) fn session_is_on(&self, state: &State) -> bool {
+        if self.ended.load(Ordering::Acquire) {
+            return false;
+        }
+        let Some(control) = &self.control else { return false };
+        control.expire_if_due();
+        match control.snapshot() {
+            Ok(page) => page.session_id == state.control.session_id && page.is_enabled(),
+            // A change under way is not an end.
+            Err(why) => why.is_transient(),
+        }
+    }
+
+    /// From now on no emit uses the rings of `epoch`; see `state.rs`, "Closing".
+    pub(crate) fn retire_epoch(&self, epoch: u64) {
+        let _ = self.epoch.compare_exchange(epoch, 0, Ordering::SeqCst, Ordering::Relaxed);
+        let mut session = self.state.lock();
+        if session.state.as_ref().is_some_and(|s| s.epoch == epoch) {
+            session.state = None;
+            if let Some(control) = &self.control {
+                control.set_slot_attached();
+            }
+        }
+    }
+
+    /// Stops the drain and waits for it.
+    fn end_session(&self) {
+        if !self.is_own_process() {
+            return;
+        }
+        let (state, drain) = {
+            let mut session = self.state.lock();
+            (session.state.clone(), session.drain.take())
+        };
+        if let Some(state) = state {
+            state.stop.store(true, Ordering::Release);
+            state.waker.wake();
+        }
+        if let Some(drain) = drain
+            && drain.thread().id() != std::thread::current().id()
+        {
+            let _ = drain.join();
+        }
+    }
+
+    fn register(&self) {
+        crate::fork::at_exit(end_all);
+        let mut tracers = TRACERS.lock();
+        tracers.retain(|t| t.strong_count() != 0 && !Weak::ptr_eq(t, &self.weak));
+        tracers.push(self.weak.clone());
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // The weak pointer is dead already, so the drain ends by itself; wait for it.
+        self.epoch.store(0, Ordering::SeqCst);
+        self.end_session();
+        if self.is_own_process()
+            && let Some(control) = &self.control
+        {
+            control.release_slot();
+        }
+    }
+}
+
+/// Whether some tracer still has a process state with this epoch.
+fn is_live(epoch: u64) -> bool {
+    TRACERS
+        .try_lock()
+        .is_none_or(|all| all.iter().any(|t| t.upgrade().is_some_and(|t| t.epoch.load(Ordering::Relaxed) == epoch)))
+}
+
+/// The process exits: every tracer ends cleanly.
+extern "C" fn end_all() {
+    let Some(_refusal) = Refusal::enter() else { return };
+    let Some(tracers) = TRACERS.try_lock_for(Duration::from_millis(200)) else { return };
+    let all: Vec<_> = tracers.iter().filter_map(Weak::upgrade).collect();
+    drop(tracers);
+    for inner in all {
+        inner.ended.store(true, Ordering::Release);
+        inner.end_session();
+        if inner.is_own_process()
+            && let Some(control) = &inner.control
+        {
+            control.release_slot();
+        }
+        // A thread that still holds a tracer may be the last owner after us; its drop has nothing left to do.
+        std::mem::forget(inner);
+    }
+}

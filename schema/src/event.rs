@@ -188,7 +188,9 @@ impl Reduction {
     #[must_use]
     pub fn stricter(self, other: Self) -> Self {
         match (self, other) {
-            (Self::Prefix { n, m }, Self::Prefix { n: n2, m: m2 }) => Self::Prefix { n: n.min(n2), m: m.min(m2) },
+            (Self::Prefix { n, m }, Self::Prefix { n: n2, m: m2 }) => {
+                Self::Prefix { n: n.min(n2), m: m.min(m2) }
+            }
             _ if other.rank() > self.rank() => other,
             _ => self,
         }
@@ -221,7 +223,9 @@ impl FromStr for Reduction {
 
     fn from_str(s: &str) -> Result<Self, String> {
         let bad = || {
-            format!("{s:?} is no reduction; there are: prefix(N), prefix(N, M), host_only, keyed, length, drop")
+            format!(
+                "{s:?} is no reduction; there are: prefix(N), prefix(N, M), host_only, keyed, length, drop"
+            )
         };
         match s.trim() {
             "none" => Ok(Self::None),
@@ -230,7 +234,8 @@ impl FromStr for Reduction {
             "length" => Ok(Self::Length),
             "drop" => Ok(Self::Drop),
             other => {
-                let inner = other.strip_prefix("prefix(").and_then(|r| r.strip_suffix(')')).ok_or_else(bad)?;
+                let inner =
+                    other.strip_prefix("prefix(").and_then(|r| r.strip_suffix(')')).ok_or_else(bad)?;
                 let (n, m) = inner.split_once(',').unwrap_or((inner, "0"));
                 let n = n.trim().parse().map_err(|_| bad())?;
                 let m = m.trim().parse().map_err(|_| bad())?;

@@ -187,7 +187,14 @@ impl<const N: usize> Field for [u8; N] {
     fn fixed(&self, _max: usize) -> [u8; N] {
         *self
     }
-    fn reduced(&self, _: usize, reduction: Reduction, key: &[u8; 32], _: &mut [u8], _: &mut usize) -> [u8; N] {
+    fn reduced(
+        &self,
+        _: usize,
+        reduction: Reduction,
+        key: &[u8; 32],
+        _: &mut [u8],
+        _: &mut usize,
+    ) -> [u8; N] {
         match reduction {
             Reduction::None => *self,
             Reduction::Keyed => {
@@ -250,7 +257,14 @@ impl Field for SocketAddr {
     fn fixed(&self, _max: usize) -> [u8; 19] {
         socket_form(ip_form(Some(self.ip())), self.port())
     }
-    fn reduced(&self, _: usize, reduction: Reduction, key: &[u8; 32], _: &mut [u8], _: &mut usize) -> [u8; 19] {
+    fn reduced(
+        &self,
+        _: usize,
+        reduction: Reduction,
+        key: &[u8; 32],
+        _: &mut [u8],
+        _: &mut usize,
+    ) -> [u8; 19] {
         match reduction {
             Reduction::Length | Reduction::Drop | Reduction::Off => [0; 19],
             _ => socket_form(reduce_ip(self.ip(), reduction, key), self.port()),
@@ -482,9 +496,7 @@ pub trait ListItem: Field {
 macro_rules! items {
     ($($ty:ty),*) => {$(impl ListItem for $ty {})*};
 }
-items!(
-    bool, u16, u32, u64, i8, i16, i32, i64, f64, Timestamp, Duration, CorrelationId, ProcessKey, Id128
-);
+items!(bool, u16, u32, u64, i8, i16, i32, i64, f64, Timestamp, Duration, CorrelationId, ProcessKey, Id128);
 impl<const N: usize> ListItem for [u8; N] {}
 macro_rules! reducible_items {
     ($($ty:ty),*) => {$(impl ListItem for $ty { const REDUCIBLE: bool = true; })*};

@@ -265,7 +265,16 @@ impl Schema {
             fields.push(FieldSchema { name, ty, class, opt_in, reduction, unit, doc });
         }
         reader.finish()?;
-        Ok(Self { name, category, level, opt_in: flags & 1 != 0, doc, text, fields, fingerprint: fingerprint(blob) })
+        Ok(Self {
+            name,
+            category,
+            level,
+            opt_in: flags & 1 != 0,
+            doc,
+            text,
+            fields,
+            fingerprint: fingerprint(blob),
+        })
     }
 }
 
@@ -277,7 +286,9 @@ impl FieldType {
             Self::Bool | Self::U8 | Self::I8 => 1,
             Self::U16 | Self::I16 | Self::Str | Self::Bytes | Self::List(_) => 2,
             Self::U32 | Self::I32 | Self::Enum(_) => 4,
-            Self::U64 | Self::I64 | Self::F64 | Self::Time | Self::Duration | Self::Flags(_) | Self::Id64 => 8,
+            Self::U64 | Self::I64 | Self::F64 | Self::Time | Self::Duration | Self::Flags(_) | Self::Id64 => {
+                8
+            }
             Self::Fixed(n) => usize::from(*n),
             Self::Ip | Self::Secret => 17,
             Self::Socket => 19,

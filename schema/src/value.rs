@@ -107,7 +107,8 @@ pub fn decode_event<'a>(
         .ok_or(DecodeError::new(payload.len(), "event is shorter than its schema says"))?;
     let mut trailer: &[u8] = &[];
     if reduced {
-        let (count, rest) = variable.split_last().ok_or(DecodeError::new(payload.len(), "trailer is missing"))?;
+        let (count, rest) =
+            variable.split_last().ok_or(DecodeError::new(payload.len(), "trailer is missing"))?;
         let at = rest
             .len()
             .checked_sub(usize::from(*count) * 2)

@@ -28,14 +28,20 @@ pub(crate) fn check(event: &EventInput) -> Result<(), Error> {
     one_of(&event.category, "category", &CATEGORIES).unwrap_or_else(&mut complain);
     one_of(&event.level, "level", &LEVELS).unwrap_or_else(&mut complain);
     let name = event.name.value();
-    if name.len() > 255 || !name.contains('.') || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._".contains(&b)) {
+    if name.len() > 255
+        || !name.contains('.')
+        || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._".contains(&b))
+    {
         complain(Error::new(
             event.name.span(),
             "an event's name is `category.what_happened`: lower-case letters, digits, `_`, and at least one `.`",
         ));
     }
     if event.fields.len() > 255 {
-        complain(Error::new(event.ident.span(), "an event has at most 255 fields: put the rest into a second event"));
+        complain(Error::new(
+            event.ident.span(),
+            "an event has at most 255 fields: put the rest into a second event",
+        ));
     }
     if event.generics.type_params().next().is_some()
         || event.generics.const_params().next().is_some()
@@ -58,7 +64,10 @@ fn one_of(value: &LitStr, what: &str, all: &[(&str, &str)]) -> Result<(), Error>
         return Ok(());
     }
     let names: Vec<_> = all.iter().map(|(name, _)| *name).collect();
-    Err(Error::new(value.span(), format!("unknown {what} {:?}; there are: {}", value.value(), names.join(", "))))
+    Err(Error::new(
+        value.span(),
+        format!("unknown {what} {:?}; there are: {}", value.value(), names.join(", ")),
+    ))
 }
 
 fn check_field(field: &FieldInput) -> Result<(), Error> {
@@ -70,7 +79,9 @@ fn check_field(field: &FieldInput) -> Result<(), Error> {
         ));
     };
     if class == Class::Secret && field.reduce.is_some() {
-        return at(format!("field `{ident}` is secret, which keeps less than any reduction: remove `reduce`"));
+        return at(format!(
+            "field `{ident}` is secret, which keeps less than any reduction: remove `reduce`"
+        ));
     }
     if let Some(reduce) = &field.reduce {
         reduction(reduce)?;
@@ -103,7 +114,9 @@ pub(crate) fn reduction(text: &LitStr) -> Result<(u8, u16, u16), Error> {
     let bad = || {
         Error::new(
             text.span(),
-            format!("unknown reduction {value:?}; there are: prefix(N), prefix(N, M), host_only, keyed, length, drop"),
+            format!(
+                "unknown reduction {value:?}; there are: prefix(N), prefix(N, M), host_only, keyed, length, drop"
+            ),
         )
     };
     Ok(match value.trim() {
@@ -134,7 +147,10 @@ fn check_text(event: &EventInput) -> Result<(), Error> {
         let name = rest[open + 1..open + close].to_owned();
         if !event.fields.iter().any(|f| f.ident == name) {
             let names: Vec<_> = event.fields.iter().map(|f| f.ident.to_string()).collect();
-            return at(format!("the sentence names `{{{name}}}`, which is no field; there are: {}", names.join(", ")));
+            return at(format!(
+                "the sentence names `{{{name}}}`, which is no field; there are: {}",
+                names.join(", ")
+            ));
         }
         rest = rest[open + close + 1..].to_owned();
     }

@@ -88,7 +88,8 @@ pub(crate) fn expand(event: &EventInput) -> TokenStream {
                 };
             });
         } else {
-            plain_fixed.push(quote_spanned!(span=> #local: <#fty as #k::Field>::fixed(&self.#fname, #max_len)));
+            plain_fixed
+                .push(quote_spanned!(span=> #local: <#fty as #k::Field>::fixed(&self.#fname, #max_len)));
             lens.push(quote!(+ <#fty as #k::Field>::var_len(&self.#fname, #max_len)));
             puts.push(quote!(let rest = <#fty as #k::Field>::put_var(&self.#fname, #max_len, rest);));
             bounds.push(quote!(+ <#fty as #k::Field>::reduced_bound(&self.#fname, #max_len)));

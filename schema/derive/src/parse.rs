@@ -3,7 +3,9 @@
 use proc_macro2::Span;
 use syn::spanned::Spanned;
 use syn::visit_mut::VisitMut;
-use syn::{Attribute, Data, DeriveInput, Error, Expr, ExprLit, Fields, Lit, LitInt, LitStr, Meta, Path, Type};
+use syn::{
+    Attribute, Data, DeriveInput, Error, Expr, ExprLit, Fields, Lit, LitInt, LitStr, Meta, Path, Type,
+};
 
 /// An event as written.
 pub(crate) struct EventInput {
@@ -106,7 +108,11 @@ pub(crate) fn parse(input: &DeriveInput) -> Result<EventInput, Error> {
     finish(input, fields, errors)
 }
 
-fn finish(input: &DeriveInput, fields: Vec<FieldInput>, mut errors: Option<Error>) -> Result<EventInput, Error> {
+fn finish(
+    input: &DeriveInput,
+    fields: Vec<FieldInput>,
+    mut errors: Option<Error>,
+) -> Result<EventInput, Error> {
     let (mut name, mut category, mut level, mut text) = (None, None, None, None);
     let (mut opt_in, mut krate) = (false, default_crate());
     for attr in input.attrs.iter().filter(|a| a.path().is_ident("event")) {

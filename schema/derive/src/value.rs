@@ -37,14 +37,20 @@ pub(crate) fn expand_enum(input: &DeriveInput) -> Result<TokenStream, Error> {
     let k = krate(input)?;
     let ident = &input.ident;
     let Data::Enum(data) = &input.data else {
-        return Err(Error::new(ident.span(), "derive(FieldEnum) needs an enum; for a set of flags use derive(FieldFlags)"));
+        return Err(Error::new(
+            ident.span(),
+            "derive(FieldEnum) needs an enum; for a set of flags use derive(FieldFlags)",
+        ));
     };
     let mut entries = Vec::new();
     for variant in &data.variants {
         if !matches!(variant.fields, Fields::Unit) {
             return Err(Error::new_spanned(
                 variant,
-                format!("variant `{}` has data, which has no place in a trace: make it a field of the event", variant.ident),
+                format!(
+                    "variant `{}` has data, which has no place in a trace: make it a field of the event",
+                    variant.ident
+                ),
             ));
         }
         let mut name = snake(&variant.ident.to_string());
@@ -95,13 +101,18 @@ pub(crate) fn expand_flags(input: &DeriveInput) -> Result<TokenStream, Error> {
     let ident = &input.ident;
     let inner = match &input.data {
         Data::Struct(data) => match &data.fields {
-            Fields::Unnamed(fields) if fields.unnamed.len() == 1 => fields.unnamed.first().map(|f| f.ty.clone()),
+            Fields::Unnamed(fields) if fields.unnamed.len() == 1 => {
+                fields.unnamed.first().map(|f| f.ty.clone())
+            }
             _ => None,
         },
         _ => None,
     };
     let Some(inner) = inner else {
-        return Err(Error::new(ident.span(), "derive(FieldFlags) needs a struct of one integer: `struct Name(pub u32);`"));
+        return Err(Error::new(
+            ident.span(),
+            "derive(FieldFlags) needs a struct of one integer: `struct Name(pub u32);`",
+        ));
     };
     let mut flags = Vec::new();
     for attr in input.attrs.iter().filter(|a| a.path().is_ident("flags")) {
@@ -109,7 +120,10 @@ pub(crate) fn expand_flags(input: &DeriveInput) -> Result<TokenStream, Error> {
         flags.extend(Punctuated::<Flag, Token![,]>::parse_terminated.parse2(list.tokens.clone())?);
     }
     if flags.is_empty() || flags.len() > 64 {
-        return Err(Error::new(ident.span(), "a set of flags has 1 to 64: add `#[flags(HIDDEN = 1, READ_ONLY = 2)]`"));
+        return Err(Error::new(
+            ident.span(),
+            "a set of flags has 1 to 64: add `#[flags(HIDDEN = 1, READ_ONLY = 2)]`",
+        ));
     }
     let (idents, masks): (Vec<_>, Vec<_>) = flags.iter().map(|f| (&f.ident, &f.mask)).unzip();
     let names: Vec<_> = idents.iter().map(|i| i.to_string().to_lowercase()).collect();

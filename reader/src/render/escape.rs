@@ -1,0 +1,141 @@
+//! Text that is safe to print: a trace's strings come from strangers.
+//!
+//! Printed as they are: printable characters. As `\u{..}`: C0, DEL, C1, line and paragraph separators, bidi controls,
+//! zero-width and other format characters, tags, variation selectors, private use, noncharacters. Newline, tab,
+//! carriage return and backslash as `\n`, `\t`, `\r`, `\\`; bytes that are not UTF-8 as `\xNN`.
+
+use std::fmt;
+use std::fmt::Write as _;
+
+/// Whether a character may be printed as it is.
+#[must_use]
+pub fn is_printable(c: char) -> bool {
+    let n = u32::from(c);
+    if n < 0x7f {
+        return n >= 0x20;
+    }
+    !matches!(n,
+        0x7f..=0x9f
+        | 0xad
+        | 0x34f
+        | 0x600..=0x605 | 0x61c | 0x6dd | 0x70f | 0x890..=0x891 | 0x8e2
+        | 0x115f..=0x1160 | 0x17b4..=0x17b5
+        | 0x180b..=0x180f
+        | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f
+        | 0x2800
+        | 0x3164
+        | 0xd800..=0xf8ff
+        | 0xfdd0..=0xfdef
+        | 0xfe00..=0xfe0f | 0xfeff | 0xffa0
+        | 0xfff0..=0xfffb | 0xfffe..=0xffff
+        | 0x110bd | 0x110cd | 0x13430..=0x1343f | 0x1bca0..=0x1bca3 | 0x1d173..=0x1d17a
+        | 0xe0000..=0x10_ffff
+    ) && (n & 0xfffe) != 0xfffe
+}
+
+/// Appends text, safe to print on one line. `quote` is escaped too.
+pub fn push_escaped(out: &mut String, bytes: &[u8], quote: Option<char>) {
+    // Nearly all text is plain: find the first character that is not.
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let plain = rest
+            .iter()
+            .position(|b| !(0x20..0x7f).contains(b) || *b == b'\\' || Some(char::from(*b)) == quote)
+            .unwrap_or(rest.len());
+        let (head, tail) = rest.split_at_checked(plain).unwrap_or((rest, &[]));
+        out.push_str(std::str::from_utf8(head).unwrap_or_default());
+        rest = tail;
+        let Some(first) = rest.first() else { break };
+        let width = match first {
+            0..0x80 => 1,
+            0xc2..0xe0 => 2,
+            0xe0..0xf0 => 3,
+            0xf0..0xf5 => 4,
+            _ => 0,
+        };
+        let c = rest.get(..width).and_then(|b| std::str::from_utf8(b).ok()).and_then(|s| s.chars().next());
+        let used = match c {
+            Some('\n') => push(out, "\\n", 1),
+            Some('\r') => push(out, "\\r", 1),
+            Some('\t') => push(out, "\\t", 1),
+            Some('\\') => push(out, "\\\\", 1),
+            Some(c) if Some(c) == quote => {
+                out.push('\\');
+                out.push(c);
+                c.len_utf8()
+            }
+            Some(c) if is_printable(c) => {
+                out.push(c);
+                c.len_utf8()
+            }
+            Some(c) => {
+                let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
+                c.len_utf8()
+            }
+            None => {
+                let _ = write!(out, "\\x{first:02x}");
+                1
+            }
+        };
+        rest = rest.get(used..).unwrap_or_default();
+    }
+}
+
+fn push(out: &mut String, text: &str, used: usize) -> usize {
+    out.push_str(text);
+    used
+}
+
+/// Displays text safely.
+#[derive(Clone, Copy, Debug)]
+pub struct Escaped<'a>(pub &'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = String::new();
+        push_escaped(&mut out, self.0.as_bytes(), None);
+        f.write_str(&out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn escaped(bytes: &[u8]) -> String {
+        let mut out = String::new();
+        push_escaped(&mut out, bytes, Some('"'));
+        out
+    }
+
+    #[test]
+    fn attacks_stay_text() {
+        for (input, output) in [
+            (&b"plain /bin/true"[..], "plain /bin/true"),
+            (b"\x1b[31mred", "\\u{1b}[31mred"),
+            (b"a\nb\r\t", "a\\nb\\r\\t"),
+            ("\u{202e}gpj.exe".as_bytes(), "\\u{202e}gpj.exe"),
+            ("\u{9b}31m".as_bytes(), "\\u{9b}31m"),
+            ("na\u{ef}ve \u{65e5}".as_bytes(), "na\u{ef}ve \u{65e5}"),
+            (b"\xff\xfeok\xc3", "\\xff\\xfeok\\xc3"),
+            (b"C:\\x \"q\"", "C:\\\\x \\\"q\\\""),
+            ("\u{e0041}\u{feff}\u{2028}".as_bytes(), "\\u{e0041}\\u{feff}\\u{2028}"),
+        ] {
+            assert_eq!(escaped(input), output);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_goes_in_only_printable_characters_come_out(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(escaped(&bytes).chars().all(is_printable));
+        }
+
+        #[test]
+        fn text_of_any_characters(text in "\\PC*|.*") {
+            prop_assert!(escaped(text.as_bytes()).chars().all(is_printable));
+        }
+    }
+}

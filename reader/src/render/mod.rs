@@ -1,0 +1,36 @@
+//! Events as text and JSON, without allocating for each.
+
+pub mod escape;
+pub mod json;
+pub(crate) mod template;
+pub mod text;
+pub mod time;
+
+use tracewell_schema::{FieldValue, Level};
+
+/// Name of a level; a number for one of a later version.
+pub(crate) fn level_name(level: u8) -> &'static str {
+    Level::from_u8(level).map_or("level?", Level::name)
+}
+
+/// Name of a category; a number for one of a later version.
+pub(crate) fn category_name(category: u8) -> &'static str {
+    tracewell_schema::Category::from_u8(category).map_or("category?", tracewell_schema::Category::name)
+}
+
+/// A vector whose memory is used again for values of another lifetime.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch(Vec<FieldValue<'static>>);
+
+impl Scratch {
+    /// The empty vector, with the memory of earlier uses.
+    pub(crate) fn take<'a>(&mut self) -> Vec<FieldValue<'a>> {
+        std::mem::take(&mut self.0).into_iter().filter_map(|_| None).collect()
+    }
+
+    /// Gives the memory back.
+    pub(crate) fn give(&mut self, mut used: Vec<FieldValue<'_>>) {
+        used.clear();
+        self.0 = used.into_iter().filter_map(|_| None).collect();
+    }
+}

@@ -1,0 +1,96 @@
+//! From what the user names to segments and ring folders.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags};
+use tracewell_schema::format::process::PROCESS_FILE;
+use tracewell_schema::format::segment::parse_file_name;
+
+use crate::error::ReadError;
+
+/// Most files of one trace: what is beyond is not looked at, and reported.
+pub(crate) const MAX_FILES: usize = 1_000_000;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) segments: Vec<PathBuf>,
+    pub(crate) ring_folders: Vec<PathBuf>,
+}
+
+/// Opens a regular file for reading: never through a link, never waiting for a FIFO.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::openat(CWD, path, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    Ok(file)
+}
+
+/// Looks at every place named; `ring_roots` are looked at for ring folders and may be missing.
+pub(crate) fn find(paths: &[PathBuf], ring_roots: &[PathBuf]) -> Result<Found, ReadError> {
+    let mut found = Found::default();
+    for root in ring_roots {
+        for folder in entries(root).unwrap_or_default() {
+            if folder.join(PROCESS_FILE).is_file() {
+                found.ring_folders.push(folder);
+            }
+        }
+    }
+    for path in paths {
+        let meta = std::fs::symlink_metadata(path)
+            .map_err(|source| ReadError::Unreadable { path: path.clone(), source })?;
+        let before = found.segments.len() + found.ring_folders.len();
+        // A directory that a link names is meant; links inside are not followed.
+        if meta.is_dir() || (meta.is_symlink() && path.is_dir()) {
+            let listed =
+                entries(path).map_err(|source| ReadError::Unreadable { path: path.clone(), source })?;
+            let is_base = path.join("control").exists() || path.join("sessions").is_dir();
+            if path.join(PROCESS_FILE).is_file() {
+                found.ring_folders.push(path.clone());
+            } else if is_base {
+                for session in entries(&path.join("sessions")).unwrap_or_default() {
+                    found.segments.extend(segments_of(&session));
+                }
+                continue;
+            } else {
+                found.segments.extend(segments_of(path));
+                for folder in listed {
+                    if folder.join(PROCESS_FILE).is_file() {
+                        found.ring_folders.push(folder);
+                    } else {
+                        found.segments.extend(segments_of(&folder));
+                    }
+                }
+            }
+        } else {
+            found.segments.push(path.clone());
+        }
+        if found.segments.len() + found.ring_folders.len() == before {
+            return Err(ReadError::NoTrace { path: path.clone() });
+        }
+    }
+    found.segments.sort();
+    found.segments.dedup();
+    found.ring_folders.sort();
+    found.ring_folders.dedup();
+    found.segments.truncate(MAX_FILES);
+    found.ring_folders.truncate(MAX_FILES);
+    Ok(found)
+}
+
+fn entries(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    Ok(std::fs::read_dir(dir)?.flatten().take(MAX_FILES).map(|entry| entry.path()).collect())
+}
+
+fn segments_of(dir: &Path) -> Vec<PathBuf> {
+    let is_dir = std::fs::symlink_metadata(dir).is_ok_and(|m| m.is_dir());
+    let listed = if is_dir { entries(dir).unwrap_or_default() } else { Vec::new() };
+    listed
+        .into_iter()
+        .filter(|path| path.file_name().and_then(|n| n.to_str()).and_then(parse_file_name).is_some())
+        .collect()
+}

@@ -1,0 +1,191 @@
+//! What was read, and what was not.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use tracewell_schema::format::record::LossReason;
+
+use crate::render::escape::Escaped;
+use crate::render::time::utc;
+
+/// A part of the input that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Damage {
+    /// The file.
+    pub file: PathBuf,
+    /// Where in it.
+    pub offset: u64,
+    /// How many bytes.
+    pub bytes: u64,
+    /// How many events it cost, as far as is known.
+    pub events: u64,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// A ring whose numbers do not add up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LawBreach {
+    /// Component.
+    pub component: String,
+    /// Process id.
+    pub pid: u32,
+    /// Ring id.
+    pub ring: u32,
+    /// Emits.
+    pub attempted: u64,
+    /// Events that were found.
+    pub delivered: u64,
+    /// Events that were refused and counted.
+    pub lost: u64,
+}
+
+/// What was read.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Summary {
+    /// Events, before filtering.
+    pub events: u64,
+    /// Events that passed the filter.
+    pub shown: u64,
+    /// Processes.
+    pub processes: usize,
+    /// Rings (threads).
+    pub rings: usize,
+    /// Segments.
+    pub segments: usize,
+    /// Bytes of the segments.
+    pub bytes: u64,
+    /// Rings read from the folders of processes.
+    pub leftover_rings: usize,
+    /// Time of the first event, UTC ns.
+    pub first: Option<i64>,
+    /// Time of the last event, UTC ns.
+    pub last: Option<i64>,
+    /// Refused by reason, in the order of [`LossReason::ALL`].
+    pub lost: [u64; 8],
+    /// Events in holes between blocks.
+    pub missing: u64,
+    /// Events in segments that retention had deleted.
+    pub retired: u64,
+    /// Blocks that were there twice.
+    pub duplicates: u64,
+    /// Events whose time was before that of the one before.
+    pub time_went_back: u64,
+    /// Parts that could not be read.
+    pub damaged: Vec<Damage>,
+    /// More damaged parts than are listed.
+    pub more_damaged: u64,
+    /// Rings whose numbers do not add up.
+    pub law: Vec<LawBreach>,
+    /// Rings for which the law was checked.
+    pub law_checked: usize,
+    /// Rings of processes that still run, or whose end is not recorded.
+    pub law_open: usize,
+    /// Largest error of the times, ns.
+    pub clock_error: u32,
+}
+
+/// Most damaged parts that are listed.
+const MAX_LISTED: usize = 1000;
+
+impl Summary {
+    /// All losses.
+    #[must_use]
+    pub fn lost_total(&self) -> u64 {
+        self.lost.iter().fold(0, |a, b| a.saturating_add(*b))
+    }
+
+    /// Nothing was lost, missing or damaged. (What retention deleted was meant to go.)
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.lost_total() == 0 && self.missing == 0 && self.damaged.is_empty() && self.law.is_empty()
+    }
+
+    pub(crate) fn damage(&mut self, damage: Damage) {
+        if self.damaged.len() < MAX_LISTED {
+            self.damaged.push(damage);
+        } else {
+            self.more_damaged += 1;
+        }
+    }
+
+    /// For a person: a few lines.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut out = String::new();
+        let _ = write!(
+            out,
+            "{} events of {} processes ({} threads), {} segments with {} bytes",
+            self.events, self.processes, self.rings, self.segments, self.bytes
+        );
+        if self.leftover_rings != 0 {
+            let _ = write!(out, ", {} rings left by processes", self.leftover_rings);
+        }
+        out.push('\n');
+        if let (Some(first), Some(last)) = (self.first, self.last) {
+            let seconds = last.saturating_sub(first) as f64 / 1e9;
+            let _ = writeln!(
+                out,
+                "from {} to {} ({seconds:.3} s), times within {} ns of UTC",
+                utc(first),
+                utc(last),
+                self.clock_error
+            );
+        }
+        if self.shown != self.events {
+            let _ = writeln!(out, "{} events shown by the filter", self.shown);
+        }
+        if self.retired != 0 {
+            let _ = writeln!(out, "{} older events were deleted by retention", self.retired);
+        }
+        if self.time_went_back != 0 {
+            let _ = writeln!(out, "{} events are dated before the one before them", self.time_went_back);
+        }
+        if self.is_complete() {
+            let _ = writeln!(out, "lost: none; damaged: none; {} rings add up", self.law_checked);
+            return out;
+        }
+        let reasons: Vec<_> = LossReason::ALL
+            .iter()
+            .zip(self.lost)
+            .filter(|(_, n)| *n != 0)
+            .map(|(reason, n)| format!("{} {n}", reason.name()))
+            .collect();
+        let _ = writeln!(
+            out,
+            "lost: {} events ({}); missing: {}",
+            self.lost_total(),
+            if reasons.is_empty() { "none".to_owned() } else { reasons.join(", ") },
+            self.missing
+        );
+        for damage in self.damaged.iter().take(20) {
+            let _ = writeln!(
+                out,
+                "damaged: {} at byte {}, {} bytes, {} events: {}",
+                Escaped(&damage.file.to_string_lossy()),
+                damage.offset,
+                damage.bytes,
+                damage.events,
+                damage.what
+            );
+        }
+        let more = self.damaged.len().saturating_sub(20) as u64 + self.more_damaged;
+        if more != 0 {
+            let _ = writeln!(out, "damaged: {more} more parts");
+        }
+        for breach in &self.law {
+            let _ = writeln!(
+                out,
+                "does not add up: {} pid {} ring {}: {} attempted, {} found, {} counted as lost",
+                Escaped(&breach.component),
+                breach.pid,
+                breach.ring,
+                breach.attempted,
+                breach.delivered,
+                breach.lost
+            );
+        }
+        out
+    }
+}

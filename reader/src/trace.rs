@@ -1,0 +1,378 @@
+//! Everything that belongs together: processes, their schemas and clocks, their rings and blocks.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tracewell_schema::decode::Reader;
+use tracewell_schema::format::block::BlockKind;
+use tracewell_schema::format::clock::ClockPoint;
+use tracewell_schema::format::process::{ProcessIdentity, SchemaItems};
+use tracewell_schema::format::ring::{RingCounters, RingInfo};
+use tracewell_schema::{DecodeError, Schema};
+
+use crate::clock::{ClockMap, slope_of};
+use crate::error::ReadError;
+use crate::filter::Filter;
+use crate::merge::{Item, merge};
+use crate::render::template::Template;
+use crate::ring::{self, Leftover};
+use crate::segment::{self, Found};
+use crate::source;
+use crate::summary::{Damage, Summary};
+
+/// Most clock points that are kept of one process.
+const MAX_POINTS: usize = 1 << 20;
+
+/// A process of the trace.
+#[derive(Debug)]
+pub struct ProcessInfo {
+    /// Who it is.
+    pub identity: ProcessIdentity,
+    /// It still runs, as far as its lock says.
+    pub is_alive: bool,
+    /// Its schemas by event index, with their sentences taken apart.
+    pub(crate) schemas: Vec<Option<Arc<Described>>>,
+    pub(crate) points: Vec<ClockPoint>,
+    pub(crate) clock: ClockMap,
+}
+
+/// A schema and its sentence.
+#[derive(Debug)]
+pub(crate) struct Described {
+    pub(crate) schema: Schema,
+    pub(crate) template: Template,
+}
+
+/// Where a block's bytes are.
+#[derive(Debug)]
+pub(crate) enum Source {
+    Segment {
+        segment: usize,
+        found: Found,
+    },
+    /// A ring of a dead process: read when it is needed.
+    Ring(Leftover),
+    /// A ring of a live process: copied when the trace was opened.
+    Copy {
+        path: PathBuf,
+        bytes: Vec<u8>,
+    },
+}
+
+/// A block: of a segment, or what was left in a ring.
+#[derive(Debug)]
+pub(crate) struct Block {
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    pub(crate) sequence: u64,
+    /// Ticks of its first event, if that is known without reading it.
+    pub(crate) first_ticks: Option<u64>,
+    pub(crate) source: Source,
+}
+
+/// A ring: one thread's events.
+#[derive(Debug, Default)]
+pub(crate) struct Ring {
+    pub(crate) info: RingInfo,
+    pub(crate) counters: Option<RingCounters>,
+    /// The counters are the last there will be.
+    pub(crate) ended: bool,
+    pub(crate) blocks: Vec<Block>,
+}
+
+/// A trace that was found and indexed; events are read by [`Trace::read`].
+#[derive(Debug)]
+pub struct Trace {
+    pub(crate) processes: Vec<ProcessInfo>,
+    pub(crate) rings: BTreeMap<(usize, u32), Ring>,
+    pub(crate) segments: Vec<PathBuf>,
+    summary: Summary,
+}
+
+impl Trace {
+    /// Finds and indexes what `paths` name: trace directories, sessions, segments, ring folders; and the ring folders
+    /// below `ring_roots`, which may be missing.
+    ///
+    /// # Errors
+    /// If a place named cannot be read or holds no trace, or the only file named is foreign or of a later version.
+    pub fn open(paths: &[PathBuf], ring_roots: &[PathBuf]) -> Result<Self, ReadError> {
+        let mut builder = Builder::default();
+        // Rings first: what a live drain moves meanwhile is then found in the segments.
+        let folders = source::find(paths, ring_roots)?.ring_folders;
+        for folder in &folders {
+            builder.add_folder(folder);
+        }
+        let found = source::find(paths, &[])?;
+        let only_one = found.segments.len() == 1 && folders.is_empty();
+        for path in found.segments {
+            match segment::index(&path) {
+                Ok(index) => builder.add_segment(path, index),
+                Err(error) if only_one && paths.len() == 1 => return Err(error),
+                // A live drain seals segments, and retention deletes them, while we look.
+                Err(ReadError::Unreadable { .. }) if !path.exists() => builder.add_sealed(&path),
+                Err(error) => builder.trace.summary.damage(Damage {
+                    file: path,
+                    offset: 0,
+                    bytes: 0,
+                    events: 0,
+                    what: error.to_string(),
+                }),
+            }
+        }
+        Ok(builder.finish())
+    }
+
+    /// The processes of the trace.
+    #[must_use]
+    pub fn processes(&self) -> &[ProcessInfo] {
+        &self.processes
+    }
+
+    /// Calls `each` for every event that the filter wants, and every loss and hole, merged by time.
+    ///
+    /// # Errors
+    /// What `each` returns.
+    pub fn read<E>(
+        &self,
+        filter: &Filter,
+        each: impl FnMut(&Item<'_>) -> Result<(), E>,
+    ) -> Result<Summary, E> {
+        merge(self, filter, self.summary.clone(), each)
+    }
+
+    /// Bytes of all segments, for a progress bar.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.summary.bytes
+    }
+}
+
+struct Builder {
+    trace: Trace,
+    by_uuid: HashMap<[u8; 16], usize>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            trace: Trace {
+                processes: Vec::new(),
+                rings: BTreeMap::new(),
+                segments: Vec::new(),
+                summary: Summary::default(),
+            },
+            by_uuid: HashMap::new(),
+        }
+    }
+}
+
+impl Builder {
+    fn process(&mut self, identity: &ProcessIdentity) -> usize {
+        let processes = &mut self.trace.processes;
+        *self.by_uuid.entry(identity.process_uuid).or_insert_with(|| {
+            processes.push(ProcessInfo {
+                identity: identity.clone(),
+                is_alive: false,
+                schemas: Vec::new(),
+                points: Vec::new(),
+                clock: ClockMap::default(),
+            });
+            processes.len() - 1
+        })
+    }
+
+    fn add_schema(&mut self, process: usize, index: u16, schema: Schema) {
+        let Some(info) = self.trace.processes.get_mut(process) else { return };
+        let index = usize::from(index);
+        if info.schemas.len() <= index {
+            info.schemas.resize_with(index + 1, || None);
+        }
+        if let Some(entry) = info.schemas.get_mut(index)
+            && entry.is_none()
+        {
+            let template = Template::parse(&schema);
+            *entry = Some(Arc::new(Described { schema, template }));
+        }
+    }
+
+    fn add_points(&mut self, process: usize, points: Vec<ClockPoint>) {
+        if let Some(info) = self.trace.processes.get_mut(process) {
+            let room = MAX_POINTS.saturating_sub(info.points.len());
+            info.points.extend(points.into_iter().take(room));
+        }
+    }
+
+    fn add_folder(&mut self, path: &std::path::Path) {
+        let folder = match ring::read_folder(path) {
+            Ok(folder) => folder,
+            // Removed by a clean end while we looked.
+            Err(_) if !path.exists() => return,
+            Err(damage) => return self.trace.summary.damage(damage),
+        };
+        let process = self.process(&folder.process.identity);
+        if let Some(info) = self.trace.processes.get_mut(process) {
+            info.is_alive = folder.is_alive;
+        }
+        self.add_points(process, folder.process.points);
+        for (index, schema) in folder.schemas {
+            self.add_schema(process, index, schema);
+        }
+        for damage in folder.damage {
+            self.trace.summary.damage(damage);
+        }
+        for leftover in folder.rings {
+            self.add_leftover(process, leftover, folder.is_alive);
+        }
+    }
+
+    fn add_leftover(&mut self, process: usize, leftover: Leftover, is_alive: bool) {
+        let header = &leftover.header;
+        let ring = self.trace.rings.entry((process, header.info.ring)).or_default();
+        ring.info = header.info.clone();
+        if !is_alive {
+            let inside = header.lost[2].saturating_add(header.lost[3]);
+            ring.counters = Some(RingCounters {
+                ring: header.info.ring,
+                is_final: true,
+                position: header.head,
+                attempted: header.attempted.saturating_add(inside),
+                delivered: header.delivered,
+                lost: header.lost,
+            });
+            ring.ended = true;
+        }
+        if header.head == header.tail {
+            return;
+        }
+        self.trace.summary.leftover_rings += 1;
+        let (from, to, sequence) = (header.tail, header.head, header.sequence_at_tail);
+        let source = if is_alive {
+            let mut bytes = Vec::new();
+            match ring::read_data(&leftover, &mut bytes) {
+                // Records below the new tail may be torn, but they are in a segment: position order drops them.
+                Ok((_, now)) if now == from => Source::Copy { path: leftover.path, bytes },
+                Ok(_) => return,
+                Err(damage) => return self.trace.summary.damage(damage),
+            }
+        } else {
+            Source::Ring(leftover)
+        };
+        ring.blocks.push(Block { from, to, sequence, first_ticks: None, source });
+    }
+
+    /// A segment that was sealed between listing and opening.
+    fn add_sealed(&mut self, path: &std::path::Path) {
+        if path.extension().is_some_and(|e| e == "open") {
+            let sealed = path.with_extension("");
+            if let Ok(index) = segment::index(&sealed) {
+                self.add_segment(sealed, index);
+            }
+        }
+    }
+
+    fn add_segment(&mut self, path: PathBuf, index: segment::Index) {
+        let process = self.process(&index.header.identity);
+        let number = self.trace.segments.len();
+        let summary = &mut self.trace.summary;
+        summary.segments += 1;
+        summary.bytes += index.bytes;
+        for damage in index.damage {
+            summary.damage(damage);
+        }
+        let file = source::open(&path);
+        let (mut stored, mut raw) = (Vec::new(), Vec::new());
+        for found in index.blocks {
+            let header = &found.header;
+            if header.kind == BlockKind::Data {
+                let ring = self.trace.rings.entry((process, header.ring)).or_default();
+                ring.blocks.push(Block {
+                    from: header.from,
+                    to: header.to,
+                    sequence: header.sequence,
+                    first_ticks: (header.events != 0).then_some(header.first_ticks),
+                    source: Source::Segment { segment: number, found },
+                });
+                continue;
+            }
+            let Ok(file) = &file else { continue };
+            let read = segment::read_block(file, &found, &mut stored, &mut raw)
+                .and_then(|()| self.add_meta(process, found.header.kind, &raw));
+            if let Err(error) = read {
+                self.trace.summary.damage(Damage {
+                    file: path.clone(),
+                    offset: found.offset,
+                    bytes: found.header.stored_len.into(),
+                    events: 0,
+                    what: error.what.to_owned(),
+                });
+            }
+        }
+        self.trace.segments.push(path);
+    }
+
+    fn add_meta(&mut self, process: usize, kind: BlockKind, payload: &[u8]) -> Result<(), DecodeError> {
+        let mut reader = Reader::new(payload);
+        match kind {
+            BlockKind::Schemas => {
+                for item in SchemaItems::of_block(payload) {
+                    let (index, blob) = item?;
+                    self.add_schema(process, index, Schema::parse(blob)?);
+                }
+            }
+            BlockKind::Clocks => self.add_points(process, ClockPoint::decode_all(payload)?),
+            BlockKind::Ring => {
+                while !reader.rest().is_empty() {
+                    let info = RingInfo::decode(&mut reader)?;
+                    let id = info.ring;
+                    self.trace.rings.entry((process, id)).or_default().info = info;
+                }
+            }
+            BlockKind::Counters => {
+                while !reader.rest().is_empty() {
+                    let counters = RingCounters::decode(&mut reader)?;
+                    let ring = self.trace.rings.entry((process, counters.ring)).or_default();
+                    let is_newer = ring.counters.as_ref().is_none_or(|c| {
+                        (c.is_final, c.attempted, c.position)
+                            <= (counters.is_final, counters.attempted, counters.position)
+                    });
+                    if is_newer && !(ring.ended && !counters.is_final) {
+                        ring.ended |= counters.is_final;
+                        ring.counters = Some(counters);
+                    }
+                }
+            }
+            BlockKind::Data | BlockKind::End | BlockKind::Unknown => {}
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Trace {
+        let trace = &mut self.trace;
+        // Every process of a boot has the same counter: the longest series tells its rate best.
+        let mut slopes: HashMap<[u8; 16], (u64, f64)> = HashMap::new();
+        for process in &trace.processes {
+            let ticks = process.points.iter().map(|p| p.ticks);
+            let span = ticks.clone().max().unwrap_or(0) - ticks.min().unwrap_or(0);
+            if let Some(slope) = slope_of(&process.points) {
+                let best = slopes.entry(process.identity.boot_id).or_insert((span, slope));
+                if span > best.0 {
+                    *best = (span, slope);
+                }
+            }
+        }
+        for process in &mut trace.processes {
+            let points = std::mem::take(&mut process.points);
+            let slope = slopes.get(&process.identity.boot_id).map(|(_, slope)| *slope);
+            process.clock = ClockMap::new(process.identity.clock, points, slope);
+            trace.summary.clock_error = trace.summary.clock_error.max(process.clock.error);
+        }
+        for ring in trace.rings.values_mut() {
+            // Of two blocks that begin at the same place the longer one first: the other is a duplicate.
+            ring.blocks.sort_by_key(|b| (b.from, std::cmp::Reverse(b.to)));
+        }
+        trace.summary.processes = trace.processes.len();
+        trace.summary.rings = trace.rings.keys().filter(|(_, ring)| *ring != 0).count();
+        self.trace
+    }
+}

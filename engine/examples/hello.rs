@@ -6,5 +6,8 @@ use tracewell::{Tracer, emit};
 fn main() {
     let tracer = Tracer::attach("hello");
     let _guard = tracer.guard();
-    emit!(tracer, ErrorRaised { module: "greeter", operation: Some("say hello"), code: 7, ..Default::default() });
+    emit!(
+        tracer,
+        ErrorRaised { module: "greeter", operation: Some("say hello"), code: 7, ..Default::default() }
+    );
 }

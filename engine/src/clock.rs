@@ -31,8 +31,7 @@ pub(crate) fn init() {
 #[cfg(target_arch = "x86_64")]
 fn tsc_is_usable() -> bool {
     let highest = std::arch::x86_64::__cpuid(0x8000_0000).eax;
-    let invariant = highest >= 0x8000_0007
-        && std::arch::x86_64::__cpuid(0x8000_0007).edx & (1 << 8) != 0;
+    let invariant = highest >= 0x8000_0007 && std::arch::x86_64::__cpuid(0x8000_0007).edx & (1 << 8) != 0;
     let source = std::fs::read("/sys/devices/system/clocksource/clocksource0/current_clocksource");
     invariant && source.is_ok_and(|s| s.trim_ascii() == b"tsc")
 }

@@ -16,7 +16,9 @@ use std::time::{Duration, Instant};
 use memmap2::{MmapOptions, MmapRaw};
 use parking_lot::Mutex;
 use tracewell_schema::Reduction;
-use tracewell_schema::format::control::{self as layout, AttachSlot, ControlPage, NamedReduction, Verdict, name_hash};
+use tracewell_schema::format::control::{
+    self as layout, AttachSlot, ControlPage, NamedReduction, Verdict, name_hash,
+};
 
 use crate::dirs::Dirs;
 use crate::{boot, fs, uuid};
@@ -314,7 +316,8 @@ impl Control {
         let _lock = self.lock()?;
         let now = boot::realtime_ns();
         let session_id = uuid::random();
-        let lasts = request.duration.map(|d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX / 4).min(u64::MAX / 4));
+        let lasts =
+            request.duration.map(|d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX / 4).min(u64::MAX / 4));
         let folder = dirs.session_folder(now, &session_id);
         fs::create_private_dir_all(&folder)?;
         let page = ControlPage {
@@ -484,7 +487,9 @@ mod tests {
         for bit in 0..layout::PAGE_LEN * 8 {
             control.byte(bit / 8).fetch_xor(1 << (bit % 8), Ordering::Relaxed);
             match control.snapshot() {
-                Ok(read) => assert_eq!(ControlPage { generation: page.generation, ..read }, page, "bit {bit}"),
+                Ok(read) => {
+                    assert_eq!(ControlPage { generation: page.generation, ..read }, page, "bit {bit}")
+                }
                 Err(why) => assert!(matches!(why, Why::Damaged | Why::Changing), "bit {bit}: {why}"),
             }
             control.byte(bit / 8).fetch_xor(1 << (bit % 8), Ordering::Relaxed);

@@ -187,7 +187,8 @@ impl Drain<'_> {
         raw.truncate(cut.len);
         let to = read + cut.len as u64;
         // Under pressure the block goes as it is: loss must begin only where memory or disk bandwidth ends.
-        let pressed = head - ring.cursor().released() > ring.capacity() / 4 * 3 || self.jobs.len() >= IN_FLIGHT - 1;
+        let pressed =
+            head - ring.cursor().released() > ring.capacity() / 4 * 3 || self.jobs.len() >= IN_FLIGHT - 1;
         let mut view = ring.drain.lock();
         let lost_before = view.lost;
         view.lost += cut.lost;

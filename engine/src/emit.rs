@@ -32,10 +32,16 @@ use crate::tracer::Tracer;
 /// reader where it happened.
 #[macro_export]
 macro_rules! emit {
+    // A struct literal names its type, so its fields need not be evaluated to ask whether it is on.
+    ($tracer:expr, $($event:ident)::+ { $($field:tt)* } $(,)?) => {{
+        let tracer: &$crate::Tracer = &$tracer;
+        if tracer.is_enabled::<$($event)::+>() {
+            tracer.emit(&$($event)::+ { $($field)* });
+        }
+    }};
     ($tracer:expr, $event:expr $(,)?) => {{
         let tracer: &$crate::Tracer = &$tracer;
-        // The type of the event is known only from its expression: a closure names it without evaluating it.
-        tracer.emit_with(|| $event)
+        tracer.emit_with(|| $event);
     }};
 }
 
@@ -271,8 +277,7 @@ fn tell_losses(producer: &Producer) {
     // Nested attempts are not in `attempted`, which the interrupted emit was about to store: readers add them.
     let nested = ring.interrupted.swap(0, Ordering::Relaxed);
     if nested != 0 {
-        word(producer, layout::LOST + LossReason::Nested as usize * 8)
-            .fetch_add(nested, Ordering::Relaxed);
+        word(producer, layout::LOST + LossReason::Nested as usize * 8).fetch_add(nested, Ordering::Relaxed);
     }
     let mut counts = [0_u64; 8];
     let mut total = 0;
@@ -289,9 +294,8 @@ fn tell_losses(producer: &Producer) {
     }
     let at = producer.head.get() & producer.mask.get();
     // SAFETY: `place` made LOSS_LEN contiguous bytes free at the head; see `reserve`.
-    let out = unsafe {
-        std::slice::from_raw_parts_mut(producer.data.get().add(at as usize), LOSS_LEN as usize)
-    };
+    let out =
+        unsafe { std::slice::from_raw_parts_mut(producer.data.get().add(at as usize), LOSS_LEN as usize) };
     write_header(&mut *out, LOSS_LEN as usize, 0, KIND_LOSS, 0);
     for ((count, before), bytes) in
         counts.iter().zip(told.iter_mut()).zip(out[HEADER_LEN..].chunks_exact_mut(8))

@@ -86,8 +86,12 @@ pub enum FlushError {
 impl fmt::Display for FlushError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io { message } => write!(f, "events stay in their rings, the segment cannot be written: {message}"),
-            Self::Timeout => f.write_str("events stay in their rings, the segment was not written within 10 s"),
+            Self::Io { message } => {
+                write!(f, "events stay in their rings, the segment cannot be written: {message}")
+            }
+            Self::Timeout => {
+                f.write_str("events stay in their rings, the segment was not written within 10 s")
+            }
             Self::NotHere => f.write_str("flush was called where no drain can serve it"),
         }
     }

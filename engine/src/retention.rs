@@ -56,8 +56,8 @@ pub fn retain(sessions: &Path, limits: &Limits) -> io::Result<Removed> {
     let newest = all.len().saturating_sub(1);
     for (modified, path, len) in all.into_iter().take(newest).take(AT_ONCE) {
         let too_much = limits.max_total != 0 && total > limits.max_total;
-        let too_old = !limits.max_age.is_zero()
-            && now.duration_since(modified).is_ok_and(|age| age > limits.max_age);
+        let too_old =
+            !limits.max_age.is_zero() && now.duration_since(modified).is_ok_and(|age| age > limits.max_age);
         if !too_much && !too_old {
             break;
         }

@@ -79,11 +79,8 @@ impl<S: Storage> SegmentWriter<S> {
     pub(crate) fn write_data(&mut self, data: Data<'_>, context: &impl Context) -> io::Result<bool> {
         let rotated = self.rotate_if_due(context)?;
         self.prepare(Some(&data.info), context)?;
-        let codec = if data.compress {
-            block::compress_block(data.raw, &mut self.stored)
-        } else {
-            block::Codec::Raw
-        };
+        let codec =
+            if data.compress { block::compress_block(data.raw, &mut self.stored) } else { block::Codec::Raw };
         let mut header = data.header;
         header.kind = BlockKind::Data;
         header.codec = codec;
@@ -95,7 +92,11 @@ impl<S: Storage> SegmentWriter<S> {
     }
 
     /// Writes counters, at a flush or when a ring ends.
-    pub(crate) fn write_counters(&mut self, counters: &[RingCounters], context: &impl Context) -> io::Result<()> {
+    pub(crate) fn write_counters(
+        &mut self,
+        counters: &[RingCounters],
+        context: &impl Context,
+    ) -> io::Result<()> {
         // A process that only lost events still says so, in a segment of its own.
         self.prepare(None, context)?;
         for part in counters.chunks(1024) {

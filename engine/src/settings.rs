@@ -146,14 +146,16 @@ impl Settings {
     pub fn load(dirs: &Dirs) -> Result<Self, SettingsError> {
         let path = dirs.settings();
         let io = |source| SettingsError::Io { path: path.clone(), source };
-        let opened = fs::open_private_dir(dirs.base()).and_then(|d| fs::open_existing(d, "settings.toml", false));
+        let opened =
+            fs::open_private_dir(dirs.base()).and_then(|d| fs::open_existing(d, "settings.toml", false));
         let mut text = String::new();
         match opened {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(e) => return Err(io(e)),
             Ok(file) => file.take(1 << 20).read_to_string(&mut text).map_err(io)?,
         };
-        toml::from_str(&text).map_err(|e| SettingsError::Syntax { path: path.clone(), message: e.to_string() })
+        toml::from_str(&text)
+            .map_err(|e| SettingsError::Syntax { path: path.clone(), message: e.to_string() })
     }
 
     /// Writes the file anew, as a whole.
@@ -163,7 +165,8 @@ impl Settings {
     pub fn save(&self, dirs: &Dirs) -> Result<(), SettingsError> {
         let path = dirs.settings();
         let io = |source| SettingsError::Io { path: path.clone(), source };
-        let text = toml::to_string(self).map_err(|e| SettingsError::Syntax { path: path.clone(), message: e.to_string() })?;
+        let text = toml::to_string(self)
+            .map_err(|e| SettingsError::Syntax { path: path.clone(), message: e.to_string() })?;
         let folder = fs::create_private_dir_all(dirs.base()).map_err(io)?;
         let name = format!(".settings-{}", tracewell_schema::format::hex(&uuid::random()[..8]));
         let written = fs::create_new(&folder, &name).and_then(|mut file| {
@@ -218,7 +221,11 @@ impl Settings {
             duration,
             max_total,
             // A small total must still hold several segments, or retention would be all or nothing.
-            segment_bytes: if max_total == 0 { segment_bytes } else { segment_bytes.min((max_total / 4).max(64 << 10)) },
+            segment_bytes: if max_total == 0 {
+                segment_bytes
+            } else {
+                segment_bytes.min((max_total / 4).max(64 << 10))
+            },
             segment_age: parse_duration(&self.segment_age).map_err(value("segment_age"))?,
             max_age: parse_duration(&self.max_age).map_err(value("max_age"))?,
             opt_in: self.opt_in.clone(),

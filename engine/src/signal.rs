@@ -44,9 +44,8 @@ struct KernelAction {
 fn blocked_restorers(out: &mut [usize; 8]) -> usize {
     let mut mask = 0_u64;
     // SAFETY: with a null set the call only writes the 8 bytes of the present mask.
-    let rc = unsafe {
-        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_BLOCK, 0_usize, &raw mut mask, 8_usize)
-    };
+    let rc =
+        unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_BLOCK, 0_usize, &raw mut mask, 8_usize) };
     if rc != 0 {
         return 0;
     }
@@ -57,9 +56,7 @@ fn blocked_restorers(out: &mut [usize; 8]) -> usize {
         }
         let mut action = KernelAction { handler: 0, flags: 0, restorer: 0, mask: 0 };
         // SAFETY: with a null new action the call only writes the present one, whose layout is the kernel's.
-        let rc = unsafe {
-            libc::syscall(libc::SYS_rt_sigaction, signal, 0_usize, &raw mut action, 8_usize)
-        };
+        let rc = unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, 0_usize, &raw mut action, 8_usize) };
         let handled = rc == 0 && action.handler > 1 && action.restorer != 0;
         if handled && !out[..found].contains(&action.restorer) && found < out.len() {
             out[found] = action.restorer;

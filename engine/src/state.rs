@@ -126,8 +126,7 @@ impl State {
         fs::create_private_dir_all(root).map_err(|e| StateError::folder(root, e))?;
         let name = process_file::folder_name(&identity);
         let ring_folder = root.join(&name);
-        let folder =
-            fs::create_private_dir(&ring_folder).map_err(|e| StateError::folder(&ring_folder, e))?;
+        let folder = fs::create_private_dir(&ring_folder).map_err(|e| StateError::folder(&ring_folder, e))?;
         let at = |e: std::io::Error| StateError::folder(&ring_folder, e);
         let mut file = fs::create_new(&folder, process_file::PROCESS_FILE).map_err(at)?;
         file.write_all(&ProcessFile { identity: identity.clone(), points: points.clone() }.encode())
@@ -206,11 +205,6 @@ impl State {
 
     fn opted_in(&self, name: &str) -> bool {
         self.control.opt_ins.contains(&name_hash(name))
-    }
-
-    /// Whether the user enabled this opt-in event by name.
-    pub(crate) fn opt_in_is_on<E: Event>(&self) -> bool {
-        self.opted_in(E::SCHEMA.name)
     }
 
     fn write_schema(&self, index: u16, schema: &SchemaRef) -> Option<()> {

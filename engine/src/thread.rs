@@ -213,9 +213,8 @@ fn give_slot(slot: NonNull<Producer>) {
 
 fn take_slot() -> io::Result<NonNull<Producer>> {
     // A lock held by another thread at the moment of a fork stays locked in the child for ever.
-    let mut free = FREE_SLOTS
-        .try_lock_for(std::time::Duration::from_millis(50))
-        .ok_or(io::ErrorKind::WouldBlock)?;
+    let mut free =
+        FREE_SLOTS.try_lock_for(std::time::Duration::from_millis(50)).ok_or(io::ErrorKind::WouldBlock)?;
     if let Some(slot) = free.0.pop() {
         return Ok(slot);
     }

@@ -526,9 +526,9 @@ impl Drop for Inner {
 
 /// Whether some tracer still has a process state with this epoch.
 fn is_live(epoch: u64) -> bool {
-    TRACERS
-        .try_lock()
-        .is_none_or(|all| all.iter().any(|t| t.upgrade().is_some_and(|t| t.epoch.load(Ordering::Relaxed) == epoch)))
+    TRACERS.try_lock().is_none_or(|all| {
+        all.iter().any(|t| t.upgrade().is_some_and(|t| t.epoch.load(Ordering::Relaxed) == epoch))
+    })
 }
 
 /// The process exits: every tracer ends cleanly.

@@ -174,9 +174,8 @@ impl Writer<'_> {
             w.segments.seal(w.state)
         });
         self.retain();
-        let all_released = self.state.rings.lock().iter().all(|ring| {
-            ring.cursor().committed() == ring.cursor().released()
-        });
+        let all_released =
+            self.state.rings.lock().iter().all(|ring| ring.cursor().committed() == ring.cursor().released());
         sealed && all_released
     }
 

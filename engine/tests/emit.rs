@@ -83,7 +83,11 @@ fn secrets_and_reductions_apply_at_emit() {
     }
     assert_eq!(shown.events()[0].fields["user"], "alex");
     assert!(!hidden.events()[0].fields.contains_key("user"));
-    assert_ne!(shown.events()[0].fields["password"], hidden.events()[0].fields["password"], "a key a session");
+    assert_ne!(
+        shown.events()[0].fields["password"],
+        hidden.events()[0].fields["password"],
+        "a key a session"
+    );
 }
 
 #[test]

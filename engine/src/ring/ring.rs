@@ -84,7 +84,12 @@ pub(crate) struct DrainView {
 
 impl Ring {
     /// Makes the ring in a new, empty file; it is free.
-    pub(crate) fn create(file: &File, file_name: String, capacity: u64, waker: Arc<Waker>) -> io::Result<Self> {
+    pub(crate) fn create(
+        file: &File,
+        file_name: String,
+        capacity: u64,
+        waker: Arc<Waker>,
+    ) -> io::Result<Self> {
         Ok(Self {
             memory: UnsafeCell::new(Some(RingMemory::create(file, capacity)?)),
             file_name,

@@ -1,0 +1,131 @@
+//! Rotation, retention, pressure, forks and signals.
+
+use std::time::Duration;
+
+use tracewell::control::EnableRequest;
+use tracewell::{Tracer, emit};
+use tracewell_reader::Filter;
+use tracewell_tests::{Numbered, Place, text_of};
+
+use crate::kill::lanes;
+
+#[test]
+fn segments_rotate_and_every_one_stands_alone() {
+    let place = Place::new();
+    let session = place.enable_with(&EnableRequest {
+        levels: [5; 32],
+        segment_bytes: 64 << 10,
+        ..EnableRequest::default()
+    });
+    let tracer = Tracer::builder("rotate").dir(place.dirs.base()).attach().unwrap();
+    for number in 0..60_000 {
+        emit!(tracer, Numbered { lane: 0, number, text: &text_of(number) });
+        if number % 2_000 == 0 {
+            tracer.flush().unwrap();
+        }
+    }
+    tracer.shutdown();
+    let segments: Vec<_> = std::fs::read_dir(&session.folder).unwrap().flatten().map(|e| e.path()).collect();
+    assert!(segments.len() > 5, "{segments:?}");
+    let mut events = 0;
+    for segment in &segments {
+        assert!(segment.extension().is_some_and(|e| e == "twseg"), "sealed: {segment:?}");
+        let alone = tracewell_reader::Trace::open(std::slice::from_ref(segment), &[]).unwrap();
+        events += alone.read(&Filter::default(), |_| Ok::<(), std::io::Error>(())).unwrap().events;
+    }
+    assert_eq!(events, 60_000);
+    let (lanes, summary) = lanes(&place);
+    assert!(summary.is_complete(), "{summary:?}");
+    assert!(lanes[&0].iter().copied().eq(0..60_000));
+}
+
+#[test]
+fn retention_keeps_the_newest_and_says_what_went() {
+    let place = Place::new();
+    place.enable_with(&EnableRequest {
+        levels: [5; 32],
+        segment_bytes: 64 << 10,
+        max_total: 256 << 10,
+        ..EnableRequest::default()
+    });
+    let tracer = Tracer::builder("retain").dir(place.dirs.base()).attach().unwrap();
+    for number in 0..100_000 {
+        emit!(tracer, Numbered { lane: 0, number, text: &text_of(number.wrapping_mul(31)) });
+        if number % 2_000 == 0 {
+            tracer.flush().unwrap();
+        }
+    }
+    tracer.shutdown();
+    let mut bytes = 0;
+    for session in std::fs::read_dir(place.dirs.sessions()).unwrap().flatten() {
+        for file in std::fs::read_dir(session.path()).unwrap().flatten() {
+            bytes += file.metadata().unwrap().len();
+        }
+    }
+    assert!(bytes <= (256 << 10) + (512 << 10), "{bytes}");
+    let mut count = 0;
+    let summary = place.trace().read(&Filter::default(), |_| {
+        count += 1;
+        Ok::<(), std::io::Error>(())
+    });
+    let summary = summary.unwrap();
+    assert!(summary.retired > 0 && summary.is_complete(), "{summary:?}");
+    assert_eq!(summary.retired + summary.events, 100_000);
+}
+
+#[test]
+fn what_does_not_fit_is_counted_to_the_unit_and_shown() {
+    let place = Place::new();
+    place.enable();
+    let tracer = Tracer::builder("pressure").dir(place.dirs.base()).ring_size(65_536).attach().unwrap();
+    std::thread::scope(|scope| {
+        for lane in 0..4 {
+            let tracer = &tracer;
+            scope.spawn(move || {
+                for number in 0..100_000 {
+                    emit!(tracer, Numbered { lane, number, text: "" });
+                }
+            });
+        }
+    });
+    tracer.shutdown();
+    let mut told = 0;
+    let summary = place
+        .trace()
+        .read(&Filter::default(), |item| {
+            if let tracewell_reader::Item::Lost { counts, .. } = item {
+                told += counts.total();
+            }
+            Ok::<(), std::io::Error>(())
+        })
+        .unwrap();
+    assert_eq!(summary.events + summary.lost_total(), 400_000, "{summary:?}");
+    assert!(summary.law.is_empty() && summary.law_checked == 4, "{summary:?}");
+    assert!(summary.lost_total() > 0, "64 KiB rings overflow here");
+    assert!(told > 0 && told <= summary.lost_total(), "losses stand in the stream: {told}");
+}
+
+#[test]
+fn a_session_ends_by_itself() {
+    let place = Place::new();
+    place.enable_with(&EnableRequest {
+        levels: [5; 32],
+        duration: Some(Duration::from_millis(300)),
+        ..EnableRequest::default()
+    });
+    let tracer = Tracer::builder("expiry").dir(place.dirs.base()).attach().unwrap();
+    let mut number = 0;
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < Duration::from_millis(800) {
+        emit!(tracer, Numbered { lane: 0, number, text: "" });
+        number += 1;
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    tracer.shutdown();
+    let (lanes, summary) = lanes(&place);
+    let recorded = lanes[&0].len() as u64;
+    assert!(recorded > 50 && recorded < number, "{recorded} of {number}");
+    assert!(summary.law.is_empty() && summary.damaged.is_empty());
+    let span = summary.last.unwrap() - summary.first.unwrap();
+    assert!(span < 600_000_000, "nothing after its end: {span} ns");
+}

@@ -1,6 +1,5 @@
 //! Integration tests: real processes, real files, real kills.
 
-mod cli;
 mod hostile;
 mod kill;
 mod off;

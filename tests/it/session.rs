@@ -117,7 +117,7 @@ fn a_session_ends_by_itself() {
     let mut number = 0;
     let begun = std::time::Instant::now();
     while begun.elapsed() < Duration::from_millis(800) {
-        emit!(tracer, Numbered { lane: 0, number, text: "" });
+        emit!(tracer, Numbered { lane: 0, number, text: &text_of(number) });
         number += 1;
         std::thread::sleep(Duration::from_millis(1));
     }

@@ -1,21 +1,19 @@
 //! The command, from end to end.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use tracewell::{Tracer, emit};
 use tracewell_tests::{Numbered, Place};
 
-/// The command's binary: built by cargo beside this test's own.
 fn tracewell(dir: &Path, args: &[&str]) -> Output {
-    let mut path = PathBuf::from(env!("CARGO_BIN_EXE_producer"));
-    path.set_file_name("tracewell");
-    assert!(
-        path.exists(),
-        "build the whole workspace first: cargo test --workspace builds {}",
-        path.display()
-    );
-    Command::new(path).arg("--dir").arg(dir).args(args).env_remove("TRACEWELL_DIR").output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_tracewell"))
+        .arg("--dir")
+        .arg(dir)
+        .args(args)
+        .env_remove("TRACEWELL_DIR")
+        .output()
+        .unwrap()
 }
 
 fn text(output: &Output) -> String {

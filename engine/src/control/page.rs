@@ -53,12 +53,14 @@ impl Control {
         Err(Why::Changing)
     }
 
-    /// What is on, until when, and which components are attached.
+    /// What is on, until when, which components are attached, and after them the processes that only map the page.
     #[must_use]
     pub fn status(&self) -> ControlStatus {
         let why = self.snapshot().err();
         let page = self.read().unwrap_or_default();
         let is_set = page.is_enabled();
+        let mut attached = self.attached();
+        attached.extend(self.mapped_without_slot());
         ControlStatus {
             enabled: why.is_none(),
             why,
@@ -67,7 +69,7 @@ impl Control {
             expires: Some(page.expires_at).filter(|t| is_set && *t != 0),
             session: Some(page.session_id).filter(|_| is_set),
             generation: page.generation,
-            attached: self.attached(),
+            attached,
         }
     }
 

@@ -26,7 +26,7 @@ const fn at(slot: usize) -> usize {
 }
 
 impl Control {
-    /// The attached components that live, and processes other than this one that only map the page, by process id.
+    /// The attached components that live, by process id.
     #[must_use]
     pub fn attached(&self) -> Vec<AttachedComponent> {
         let mut all: Vec<_> = (0..layout::SLOT_COUNT)
@@ -42,20 +42,22 @@ impl Control {
                 })
             })
             .collect();
-        let (device, inode) = self.file_id;
-        for pid in (Mapped { device, inode, path: &self.path }).processes() {
-            if pid != std::process::id() && !all.iter().any(|c| c.pid == pid) {
-                all.push(AttachedComponent {
-                    pid,
-                    component: String::new(),
-                    state: 0,
-                    errno: 0,
-                    generation: 0,
-                });
-            }
-        }
         all.sort_by_key(|c| c.pid);
         all
+    }
+
+    /// Processes other than this one that map the page without a slot, as far as this user may look, by process id:
+    /// forked children, components beyond the 192nd, and commands at work. Reads all of `/proc/*/maps`.
+    #[must_use]
+    pub fn mapped_without_slot(&self) -> Vec<AttachedComponent> {
+        let attached = self.attached();
+        let (device, inode) = self.file_id;
+        let mut pids = (Mapped { device, inode, path: &self.path }).processes();
+        pids.retain(|pid| *pid != std::process::id() && !attached.iter().any(|c| c.pid == *pid));
+        pids.sort_unstable();
+        let nameless =
+            |pid| AttachedComponent { pid, component: String::new(), state: 0, errno: 0, generation: 0 };
+        pids.into_iter().map(nameless).collect()
     }
 
     /// Whether the holder of a slot has ended.
@@ -190,6 +192,36 @@ mod tests {
         assert_eq!(control.attached().len(), 1, "dropping releases the slot");
         control.release_slot();
         assert!(control.attached().is_empty());
+    }
+
+    #[test]
+    fn processes_without_a_slot_are_found_by_their_mapping() {
+        // A process of its own that maps the page and waits for the end of its input.
+        if let Some(base) = std::env::var_os("TRACEWELL_TEST_MAP") {
+            let dirs = crate::dirs::Dirs::resolve(Some(base.as_ref())).unwrap();
+            let _control = Control::open(&dirs).unwrap().unwrap();
+            std::io::stdin().read_line(&mut String::new()).unwrap();
+            return;
+        }
+        let (_dir, dirs, control) = control();
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "control::slots::tests::processes_without_a_slot_are_found_by_their_mapping"])
+            .env("TRACEWELL_TEST_MAP", dirs.base())
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let begin = std::time::Instant::now();
+        while control.mapped_without_slot().is_empty() && begin.elapsed().as_secs() < 20 {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let found = control.mapped_without_slot();
+        assert!(control.attached().is_empty());
+        assert_eq!(control.status().attached, found);
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert_eq!(found.iter().map(|c| c.pid).collect::<Vec<_>>(), [child.id()]);
+        assert!(control.mapped_without_slot().is_empty());
     }
 
     #[test]

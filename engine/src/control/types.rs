@@ -123,6 +123,6 @@ pub struct ControlStatus {
     pub session: Option<[u8; 16]>,
     /// Number of the last change; even.
     pub generation: u64,
-    /// The attached components, by process id.
+    /// The attached components, then processes that only map the page; each by process id.
     pub attached: Vec<AttachedComponent>,
 }

@@ -8,9 +8,9 @@
 //! ```
 //!
 //! BASE: what the caller gives, else `TRACEWELL_DIR`, else `/var/lib/tracewell` for root, else
-//! `$XDG_STATE_HOME/tracewell` or `~/.local/state/tracewell`. RINGS: below `TRACEWELL_RING_DIR`, else `/run` for root,
-//! else `$XDG_RUNTIME_DIR`; where that is no tmpfs, `/dev/shm/tracewell-UID`; then a name made of BASE, so that two
-//! bases never mix. A process with more rights than its caller (set-uid) ignores the environment.
+//! `$XDG_STATE_HOME/tracewell` or `~/.local/state/tracewell`. RINGS: `tracewell` below `TRACEWELL_RING_DIR`, else `/run`
+//! for root, else `$XDG_RUNTIME_DIR`; where that is no tmpfs, `/dev/shm/tracewell-UID`; then a name made of BASE, so
+//! that two bases never mix. A process with more rights than its caller (set-uid) ignores the environment.
 
 use std::fmt;
 use std::io;
@@ -66,6 +66,10 @@ impl std::error::Error for DirError {
     }
 }
 
+/// Where values come from: the environment, or a test.
+type Env<'a> = &'a dyn Fn(&str) -> Option<PathBuf>;
+
+/// A variable of the environment; none of a caller with fewer rights.
 fn env(name: &str) -> Option<PathBuf> {
     if crate::fork::is_privileged() {
         return None;
@@ -73,14 +77,14 @@ fn env(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from)
 }
 
-fn base(given: Option<&Path>) -> Result<PathBuf, DirError> {
+fn base_of(given: Option<&Path>, uid: u32, env: Env<'_>) -> Result<PathBuf, DirError> {
     if let Some(path) = given {
         return Ok(path.to_owned());
     }
     if let Some(path) = env("TRACEWELL_DIR") {
         return Ok(path);
     }
-    if rustix::process::geteuid().is_root() {
+    if uid == 0 {
         return Ok("/var/lib/tracewell".into());
     }
     env("XDG_STATE_HOME")
@@ -90,14 +94,18 @@ fn base(given: Option<&Path>) -> Result<PathBuf, DirError> {
         .ok_or(DirError::NoHome)
 }
 
-fn ring_root_of(base: &Path) -> PathBuf {
+fn ring_root_of(base: &Path, uid: u32, env: Env<'_>) -> PathBuf {
     let hash = blake3::hash(base.as_os_str().as_encoded_bytes());
     let name = hex(&hash.as_bytes()[..8]);
-    let uid = rustix::process::geteuid();
-    let runtime = if uid.is_root() { Some(PathBuf::from("/run")) } else { env("XDG_RUNTIME_DIR") };
-    let chosen = env("TRACEWELL_RING_DIR")
-        .or_else(|| runtime.filter(|r| r.is_absolute() && fs::is_tmpfs(r)).map(|r| r.join("tracewell")));
-    chosen.unwrap_or_else(|| PathBuf::from(format!("/dev/shm/tracewell-{}", uid.as_raw()))).join(name)
+    let runtime = env("TRACEWELL_RING_DIR")
+        .or_else(|| if uid == 0 { Some("/run".into()) } else { env("XDG_RUNTIME_DIR") })
+        .filter(|r| r.is_absolute() && fs::is_tmpfs(r));
+    // Never on a disk: a store into a mapped page would wait for it.
+    let root = match runtime {
+        Some(runtime) => runtime.join("tracewell"),
+        None => PathBuf::from(format!("/dev/shm/tracewell-{uid}")),
+    };
+    root.join(name)
 }
 
 impl Dirs {
@@ -106,12 +114,13 @@ impl Dirs {
     /// # Errors
     /// If no base is known or it cannot be looked at.
     pub fn resolve(given: Option<&Path>) -> Result<Self, DirError> {
-        let base = base(given)?;
+        let uid = rustix::process::geteuid().as_raw();
+        let base = base_of(given, uid, &env)?;
         let unusable = |source| DirError::Unusable { path: base.clone(), source };
         let absolute = std::path::absolute(&base).map_err(unusable)?;
         // Two ways to name a directory must lead to the same rings, also before it exists.
         let canonical = canonical(&absolute).map_err(unusable)?;
-        let ring_root = ring_root_of(&canonical);
+        let ring_root = ring_root_of(&canonical, uid, &env);
         Ok(Self { base: canonical, ring_root })
     }
 
@@ -188,9 +197,74 @@ pub fn session_name(enabled_at: i64, session_id: &[u8; 16]) -> String {
     format!("{year:04}-{month:02}-{day:02}_{h:02}.{m:02}.{s:02}_{}", hex(&session_id[..4]))
 }
 
+/// Whether a name is one that [`session_name`] makes.
+#[must_use]
+pub fn is_session_name(name: &str) -> bool {
+    let form = b"dddd-dd-dd_dd.dd.dd_xxxxxxxx";
+    name.len() == form.len()
+        && name.bytes().zip(form).all(|(byte, kind)| match kind {
+            b'd' => byte.is_ascii_digit(),
+            b'x' => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+            other => byte == *other,
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn no_env(_: &str) -> Option<PathBuf> {
+        None
+    }
+
+    #[test]
+    fn the_base_is_given_or_chosen_or_the_usual_place() {
+        let all = |name: &str| Some(PathBuf::from(format!("/env/{name}")));
+        let xdg = |name: &str| all(name).filter(|_| name != "TRACEWELL_DIR");
+        let home = |name: &str| all(name).filter(|_| name == "HOME");
+        let base = |given: Option<&str>, uid, env: Env<'_>| base_of(given.map(Path::new), uid, env).unwrap();
+        assert_eq!(base(Some("/given"), 0, &all), Path::new("/given"));
+        assert_eq!(base(None, 1000, &all), Path::new("/env/TRACEWELL_DIR"));
+        assert_eq!(base(None, 0, &xdg), Path::new("/var/lib/tracewell"));
+        assert_eq!(base(None, 1000, &xdg), Path::new("/env/XDG_STATE_HOME/tracewell"));
+        assert_eq!(base(None, 1000, &home), Path::new("/env/HOME/.local/state/tracewell"));
+        let error = base_of(None, 1000, &no_env).unwrap_err().to_string();
+        assert!(error.contains("--dir") && error.contains("TRACEWELL_DIR"), "{error}");
+    }
+
+    #[test]
+    fn rings_lie_on_tmpfs_only() {
+        let base = Path::new("/var/lib/tracewell");
+        let shm = |name: &str| (name == "TRACEWELL_RING_DIR").then(|| PathBuf::from("/dev/shm"));
+        let disk = |name: &str| (name == "TRACEWELL_RING_DIR").then(|| PathBuf::from("/proc"));
+        let runtime = |name: &str| (name == "XDG_RUNTIME_DIR").then(|| PathBuf::from("/dev/shm"));
+        let name = ring_root_of(base, 1000, &no_env);
+        let name = name.strip_prefix("/dev/shm/tracewell-1000").unwrap();
+        assert_eq!(name.to_str().unwrap().len(), 16);
+        assert_eq!(ring_root_of(base, 1000, &shm), Path::new("/dev/shm/tracewell").join(name));
+        assert_eq!(ring_root_of(base, 1000, &disk), Path::new("/dev/shm/tracewell-1000").join(name));
+        assert_eq!(ring_root_of(base, 1000, &runtime), Path::new("/dev/shm/tracewell").join(name));
+        assert_ne!(ring_root_of(Path::new("/other"), 1000, &no_env).file_name(), Some(name.as_os_str()));
+    }
+
+    #[test]
+    fn only_names_of_sessions_are_taken_for_such() {
+        assert!(is_session_name(&session_name(1_795_455_876_000_000_000, &[0xab; 16])));
+        assert!(is_session_name(&session_name(0, &[0; 16])));
+        for name in ["", "keep", "2026-11-23_17.44.36_ABABABAB", "2026-11-23_17.44.36_abababab2", "..", "é"]
+        {
+            assert!(!is_session_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_relative_directory_is_taken_from_here() {
+        let dirs = Dirs::resolve(Some(Path::new("some/where"))).unwrap();
+        let here = std::env::current_dir().unwrap().canonicalize().unwrap();
+        assert_eq!(dirs.base(), here.join("some/where"));
+        assert_eq!(dirs.sessions(), dirs.base().join("sessions"));
+        assert!(!dirs.base().exists());
+    }
 
     #[test]
     fn a_session_is_named_by_its_time() {

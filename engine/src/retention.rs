@@ -1,102 +1,323 @@
-//! Retention: deletes the oldest sealed segments beyond the limits.
+//! Retention: deletes the oldest segments beyond the limits.
 //!
-//! Only files with names of our grammar, only sealed ones, never the newest, and a bounded number a pass, so that a
+//! Only files with names of our grammar that begin as segments do, by descriptors of private folders, so that no link
+//! leads elsewhere; never the newest, nor one that a living process writes; and a bounded number a pass, so that a
 //! clock that jumps cannot delete everything at once.
 
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::rc::Rc;
+use std::time::Duration;
 
-use tracewell_schema::format::segment::parse_file_name;
+use rustix::fs::{AtFlags, FileType, Stat};
+use tracewell_schema::format::segment::{self, SegmentHeader, parse_file_name};
+
+use crate::dirs::is_session_name;
+use crate::{boot, fs};
 
 /// Most deletions of one pass.
 const AT_ONCE: usize = 16;
+/// An empty folder or an unsealed segment younger than this is left alone: someone may be about to write.
+const QUIET: Duration = Duration::from_secs(3600);
 
 /// What may stay.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes of all sealed segments; 0 = no limit.
+    /// Bytes of all segments, unsealed ones included; 0 = no limit.
     pub max_total: u64,
     /// Age of a segment; zero = no limit.
     pub max_age: Duration,
 }
 
 /// What a pass removed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Removed {
     /// Segments.
     pub segments: usize,
     /// Their bytes.
     pub bytes: u64,
+    /// The segments, as `SESSION/NAME`, oldest first.
+    pub files: Vec<PathBuf>,
+    /// Empty session folders.
+    pub folders: usize,
 }
 
-/// Deletes what is beyond the limits below a folder of sessions. What vanishes meanwhile was deleted by another.
+/// A segment, ordered by age.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Found {
+    modified: i64,
+    session: Rc<str>,
+    name: String,
+    len: u64,
+    is_open: bool,
+}
+
+fn stat_of(dir: impl AsFd, name: &str) -> Option<Stat> {
+    rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).ok()
+}
+
+fn modified(stat: &Stat) -> i64 {
+    let ns = i128::from(stat.st_mtime) * 1_000_000_000 + i128::from(stat.st_mtime_nsec);
+    i64::try_from(ns).unwrap_or(i64::MAX)
+}
+
+/// Whether more than `age` has gone by since `time`; a time to come is no age.
+fn is_older(time: i64, now: i64, age: Duration) -> bool {
+    u128::try_from(i128::from(now) - i128::from(time)).is_ok_and(|passed| passed > age.as_nanos())
+}
+
+/// The segments of a session's folder.
+fn segments(folder: &OwnedFd, session: &Rc<str>, out: &mut Vec<Found>) -> io::Result<()> {
+    for name in fs::names_in(folder)? {
+        let Some(parsed) = parse_file_name(&name) else { continue };
+        let Some(stat) = stat_of(folder, &name) else { continue };
+        if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+            out.push(Found {
+                modified: modified(&stat),
+                session: Rc::clone(session),
+                name,
+                len: u64::try_from(stat.st_size).unwrap_or(0),
+                is_open: parsed.is_open,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The first bytes of a file that is a segment indeed, whatever its version.
+fn head_of(folder: &OwnedFd, found: &Found) -> Option<[u8; segment::HEADER_LEN]> {
+    use std::os::unix::fs::FileExt;
+    let mut head = [0; segment::HEADER_LEN];
+    fs::open_existing(folder, &found.name, false).and_then(|file| file.read_exact_at(&mut head, 0)).ok()?;
+    SegmentHeader::version_of(&head).map(|_| head)
+}
+
+/// Whether a file is a segment, and nobody writes it.
+fn may_go(folder: &OwnedFd, found: &Found, now: i64) -> bool {
+    let Some(head) = head_of(folder, found) else { return false };
+    if !found.is_open {
+        return true;
+    }
+    // Left by a killed process. Its id says little where processes do not see each other (containers), hence the age.
+    is_older(found.modified, now, QUIET)
+        && SegmentHeader::decode(&head).is_ok_and(|header| {
+            let writer = &header.identity;
+            writer.boot_id != boot::boot_id() || !boot::is_alive(writer.pid, writer.start_ticks)
+        })
+}
+
+/// Deletes what is beyond the limits below a folder of sessions, at most 16 files a pass. What vanishes meanwhile was
+/// deleted by another.
 ///
 /// # Errors
-/// If the folder cannot be read.
+/// If the folder cannot be read or is not this user's alone.
 pub fn retain(sessions: &Path, limits: &Limits) -> io::Result<Removed> {
-    let mut all: Vec<(SystemTime, PathBuf, u64)> = Vec::new();
-    for session in std::fs::read_dir(sessions)?.flatten() {
-        if !session.file_type().is_ok_and(|t| t.is_dir()) {
-            continue;
-        }
-        for file in std::fs::read_dir(session.path())?.flatten() {
-            let ours = file.file_name().to_str().and_then(parse_file_name).is_some_and(|name| !name.is_open);
-            // Of the entry itself, not of what a link points to.
-            let Ok(meta) = file.metadata() else { continue };
-            if ours && meta.is_file() {
-                all.push((meta.modified().unwrap_or(SystemTime::UNIX_EPOCH), file.path(), meta.len()));
-            }
+    let top = fs::open_private_dir(sessions)?;
+    let now = boot::realtime_ns();
+    let mut removed = Removed::default();
+    let mut names = fs::names_in(&top)?;
+    names.retain(|name| is_session_name(name));
+    names.sort();
+    // The newest session is or may be the present one; its folder stays, also if it is empty.
+    let newest_session = names.last().cloned();
+    let (mut all, mut empty) = (Vec::new(), Vec::new());
+    for name in names {
+        let Ok(folder) = fs::open_private_dir_at(&top, &name) else { continue };
+        let before = all.len();
+        let is_read = segments(&folder, &Rc::from(name.as_str()), &mut all).is_ok();
+        let is_quiet = rustix::fs::fstat(&folder).is_ok_and(|s| is_older(modified(&s), now, QUIET));
+        if is_read && is_quiet && all.len() == before {
+            empty.push(name);
         }
     }
     all.sort();
-    let mut total: u64 = all.iter().map(|(.., len)| len).sum();
-    let mut removed = Removed::default();
-    let now = SystemTime::now();
-    let newest = all.len().saturating_sub(1);
-    for (modified, path, len) in all.into_iter().take(newest).take(AT_ONCE) {
-        let too_much = limits.max_total != 0 && total > limits.max_total;
-        let too_old =
-            !limits.max_age.is_zero() && now.duration_since(modified).is_ok_and(|age| age > limits.max_age);
-        if !too_much && !too_old {
-            break;
-        }
-        if std::fs::remove_file(&path).is_ok() {
-            removed.segments += 1;
-            removed.bytes += len;
-        }
-        total -= len;
-        // The session's folder goes with its last segment.
-        if let Some(folder) = path.parent() {
-            let _ = std::fs::remove_dir(folder);
+    // A file that only has the name of a segment does not count as the newest.
+    let is_sealed = |found: &Found| {
+        let folder = fs::open_private_dir_at(&top, &found.session);
+        !found.is_open && folder.is_ok_and(|folder| head_of(&folder, found).is_some())
+    };
+    if let Some(newest) = all.iter().rposition(is_sealed) {
+        let kept = all.remove(newest);
+        removed = delete(&top, &all, kept.len, limits, now, &mut empty);
+    }
+    for name in empty.iter().filter(|name| Some(*name) != newest_session.as_ref()).take(AT_ONCE) {
+        // Fails, as it should, if something is in it.
+        if rustix::fs::unlinkat(&top, name, AtFlags::REMOVEDIR).is_ok() {
+            removed.folders += 1;
         }
     }
     Ok(removed)
 }
 
+/// Deletes from `all`, oldest first, what is beyond the limits. Folders that it emptied are added to `emptied`.
+fn delete(
+    top: &OwnedFd,
+    all: &[Found],
+    kept: u64,
+    limits: &Limits,
+    now: i64,
+    emptied: &mut Vec<String>,
+) -> Removed {
+    let mut removed = Removed::default();
+    let mut total = all.iter().fold(kept, |sum, found| sum.saturating_add(found.len));
+    for found in all {
+        let too_much = limits.max_total != 0 && total > limits.max_total;
+        let too_old = !limits.max_age.is_zero() && is_older(found.modified, now, limits.max_age);
+        if removed.segments == AT_ONCE || !(too_much || too_old) {
+            break;
+        }
+        let Ok(folder) = fs::open_private_dir_at(top, &found.session) else { continue };
+        if !may_go(&folder, found, now) {
+            continue;
+        }
+        match fs::unlink_at(&folder, &found.name) {
+            Ok(()) => {
+                removed.segments += 1;
+                removed.bytes += found.len;
+                removed.files.push(Path::new(&*found.session).join(&found.name));
+            }
+            // Another component deleted it.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(_) => continue,
+        }
+        total = total.saturating_sub(found.len);
+        if fs::names_in(&folder).is_ok_and(|names| names.is_empty()) {
+            emptied.push(found.session.to_string());
+        }
+    }
+    removed
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+    use std::time::SystemTime;
+
+    use tracewell_schema::format::process::ProcessIdentity;
+
     use super::*;
 
-    #[test]
-    fn the_oldest_go_first_and_nothing_foreign() {
-        let dir = tempfile::tempdir().unwrap();
-        let session = dir.path().join("s");
-        std::fs::create_dir(&session).unwrap();
-        for i in 1..=4 {
-            std::fs::write(session.join(format!("a_pid1_00000000_{i:06}.twseg")), [0; 100]).unwrap();
-            std::thread::sleep(Duration::from_millis(15));
+    const OLD: &str = "2026-11-01_00.00.00_00000000";
+    const NEW: &str = "2026-11-02_00.00.00_00000000";
+
+    struct Sessions(tempfile::TempDir);
+
+    impl Sessions {
+        fn new() -> Self {
+            let sessions = Self(tempfile::tempdir().unwrap());
+            for name in [OLD, NEW] {
+                fs::create_private_dir_all(&sessions.path().join(name)).unwrap();
+            }
+            sessions
         }
-        std::fs::write(session.join("notes.txt"), [0; 1000]).unwrap();
-        std::fs::write(session.join("a_pid1_00000000_000009.twseg.open"), [0; 1000]).unwrap();
-        let limits = Limits { max_total: 250, max_age: Duration::ZERO };
-        assert_eq!(retain(dir.path(), &limits).unwrap(), Removed { segments: 2, bytes: 200 });
-        assert!(!session.join("a_pid1_00000000_000002.twseg").exists());
-        assert!(session.join("a_pid1_00000000_000003.twseg").exists());
-        assert!(session.join("notes.txt").exists());
-        assert!(session.join("a_pid1_00000000_000009.twseg.open").exists());
-        let limits = Limits { max_total: 1, max_age: Duration::ZERO };
-        retain(dir.path(), &limits).unwrap();
-        assert!(session.join("a_pid1_00000000_000004.twseg").exists(), "the newest stays");
+
+        fn path(&self) -> PathBuf {
+            self.0.path().join("sessions")
+        }
+
+        /// A file of 300 bytes that begins as a segment.
+        fn file(&self, session: &str, name: &str, hours: u64, identity: ProcessIdentity) -> PathBuf {
+            use std::io::Write;
+            let folder = fs::open_private_dir(&self.path().join(session)).unwrap();
+            let mut file = fs::create_new(&folder, name).unwrap();
+            let header = SegmentHeader { identity, ..SegmentHeader::default() };
+            file.write_all(&header.encode()).unwrap();
+            file.write_all(&[0; 44]).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(hours * 3600)).unwrap();
+            self.path().join(session).join(name)
+        }
+
+        fn segment(&self, session: &str, number: u32, hours: u64) -> PathBuf {
+            let name = segment::file_name("a", 1, &[0; 16], number);
+            self.file(session, &name, hours, ProcessIdentity::default())
+        }
+
+        fn retain(&self, max_total: u64, max_hours: u64) -> Removed {
+            let limits = Limits { max_total, max_age: Duration::from_secs(max_hours * 3600) };
+            retain(&self.path(), &limits).unwrap()
+        }
+    }
+
+    #[test]
+    fn the_oldest_go_first_and_the_newest_stays() {
+        let sessions = Sessions::new();
+        let all: Vec<_> = (1..=4).map(|i| sessions.segment(NEW, i, u64::from(10 - i))).collect();
+        assert_eq!(sessions.retain(0, 0), Removed::default(), "no limits");
+        let removed = sessions.retain(700, 0);
+        assert_eq!((removed.segments, removed.bytes), (2, 600));
+        assert!(removed.files[0].ends_with("a_pid1_00000000_000001.twseg"));
+        assert!(!all[0].exists() && !all[1].exists() && all[2].exists());
+        assert_eq!(sessions.retain(1, 1).segments, 1);
+        assert!(all[3].exists(), "the newest");
+    }
+
+    #[test]
+    fn by_age_a_bounded_number_a_pass() {
+        let sessions = Sessions::new();
+        for i in 1..=40 {
+            sessions.segment(NEW, i, 100);
+        }
+        sessions.segment(NEW, 41, 1);
+        let counts: Vec<_> = (0..4).map(|_| sessions.retain(0, 50).segments).collect();
+        assert_eq!(counts, [16, 16, 8, 0]);
+        assert!(is_older(0, 2_000_000_000, Duration::from_secs(1)));
+        assert!(!is_older(i64::MAX, 0, Duration::ZERO), "a time to come is no age");
+    }
+
+    #[test]
+    fn nothing_foreign_is_touched() {
+        let sessions = Sessions::new();
+        let foreign = sessions.path().join(NEW).join("a_pid1_00000000_000001.twseg");
+        std::fs::write(&foreign, "my diary, long enough to be read".repeat(10)).unwrap();
+        let other = sessions.file(NEW, "notes.twseg", 90, ProcessIdentity::default());
+        // A folder that has another name, and a link that has one of ours.
+        let elsewhere = tempfile::tempdir().unwrap();
+        symlink(elsewhere.path(), sessions.path().join("2026-10-01_00.00.00_00000000")).unwrap();
+        fs::create_private_dir(&sessions.path().join("keep")).unwrap();
+        let kept = sessions.segment("keep", 1, 90);
+        std::fs::rename(sessions.segment(NEW, 7, 90), elsewhere.path().join("a_pid1_00000000_000007.twseg"))
+            .unwrap();
+        sessions.segment(NEW, 8, 1);
+        assert_eq!(sessions.retain(1, 1).segments, 0);
+        assert!(foreign.exists() && other.exists() && kept.exists());
+        assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn unsealed_segments_go_only_when_their_process_has_gone() {
+        let sessions = Sessions::new();
+        let living = ProcessIdentity {
+            boot_id: boot::boot_id(),
+            pid: std::process::id(),
+            start_ticks: boot::own_start_ticks(),
+            ..ProcessIdentity::default()
+        };
+        let dead = ProcessIdentity { start_ticks: living.start_ticks + 1, ..living.clone() };
+        let written = sessions.file(NEW, "a_pid1_00000000_000001.twseg.open", 9, living);
+        let left = sessions.file(NEW, "a_pid1_00000000_000002.twseg.open", 8, dead.clone());
+        let just_left = sessions.file(NEW, "a_pid1_00000000_000003.twseg.open", 0, dead);
+        sessions.segment(NEW, 4, 7);
+        assert_eq!(sessions.retain(1, 0).segments, 1);
+        assert!(written.exists() && !left.exists() && just_left.exists());
+    }
+
+    #[test]
+    fn empty_folders_go_but_not_the_present_one() {
+        let sessions = Sessions::new();
+        let empty = "2026-10-30_00.00.00_00000000";
+        let fresh = "2026-10-31_00.00.00_00000000";
+        for name in [empty, fresh] {
+            fs::create_private_dir(&sessions.path().join(name)).unwrap();
+        }
+        let folder = std::fs::File::open(sessions.path().join(empty)).unwrap();
+        folder.set_modified(SystemTime::now() - Duration::from_secs(7200)).unwrap();
+        sessions.segment(OLD, 1, 9);
+        sessions.segment(NEW, 2, 1);
+        let removed = sessions.retain(300, 0);
+        assert_eq!((removed.segments, removed.folders), (1, 2));
+        let mut left = fs::names_in(fs::open_private_dir(&sessions.path()).unwrap()).unwrap();
+        left.sort();
+        assert_eq!(left, [fresh, NEW], "a folder that was made just now may get its first segment");
     }
 }

@@ -7,11 +7,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tracewell_schema::format::control::{MAX_OPT_INS, MAX_REDUCTIONS};
 use tracewell_schema::{Category, Level, Reduction};
 
 use crate::control::EnableRequest;
 use crate::dirs::Dirs;
 use crate::{fs, uuid};
+
+const FILE: &str = "settings.toml";
+/// Longest settings file that is read, in bytes.
+const MAX_FILE: u64 = 1 << 20;
 
 /// The settings file. Every key may be left out.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -97,20 +102,47 @@ impl fmt::Display for SettingsError {
 
 impl std::error::Error for SettingsError {}
 
-/// A size as "512", "64K", "16M", "1G".
+/// Units of sizes, greatest first.
+const SIZES: [(u8, u64); 4] = [(b'T', 1 << 40), (b'G', 1 << 30), (b'M', 1 << 20), (b'K', 1 << 10)];
+/// Units of durations in seconds, greatest first.
+const DURATIONS: [(u8, u64); 4] = [(b'd', 86_400), (b'h', 3600), (b'm', 60), (b's', 1)];
+
+/// Smallest total that retention can keep to.
+const MIN_TOTAL: u64 = 128 << 10;
+
+/// A size as "512", "64K", "16M", "1G", "2T", in powers of 1024.
 ///
 /// # Errors
 /// What would be right.
 pub fn parse_size(text: &str) -> Result<u64, String> {
-    let bad = || format!("{text:?} is no size; write a number with K, M or G, as \"512M\"");
-    let text = text.trim();
-    let (digits, factor) = match text.as_bytes().last().map(u8::to_ascii_uppercase) {
-        Some(b'K') => (&text[..text.len() - 1], 1 << 10),
-        Some(b'M') => (&text[..text.len() - 1], 1 << 20),
-        Some(b'G') => (&text[..text.len() - 1], 1_u64 << 30),
-        _ => (text, 1),
+    let bad = || format!("{text:?} is no size; write a number with K, M, G or T, as \"512M\"");
+    let trimmed = text.trim();
+    let unit =
+        trimmed.as_bytes().last().and_then(|b| SIZES.iter().find(|(c, _)| *c == b.to_ascii_uppercase()));
+    let (digits, factor) = match unit {
+        Some((_, factor)) => (trimmed.get(..trimmed.len() - 1).unwrap_or_default(), *factor),
+        None => (trimmed, 1),
     };
     digits.trim().parse::<u64>().ok().and_then(|n| n.checked_mul(factor)).ok_or_else(bad)
+}
+
+/// A size as [`parse_size`] reads it, exact: in the greatest unit that divides it.
+#[must_use]
+pub fn format_size(bytes: u64) -> String {
+    match SIZES.iter().find(|(_, factor)| bytes != 0 && bytes.is_multiple_of(*factor)) {
+        Some((unit, factor)) => format!("{}{}", bytes / factor, char::from(*unit)),
+        None => bytes.to_string(),
+    }
+}
+
+/// A duration of whole seconds as [`parse_duration`] reads it, exact: in the greatest unit that divides it.
+#[must_use]
+pub fn format_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match DURATIONS.iter().find(|(_, unit)| seconds != 0 && seconds.is_multiple_of(*unit)) {
+        Some((name, unit)) => format!("{}{}", seconds / unit, char::from(*name)),
+        None => format!("{seconds}s"),
+    }
 }
 
 /// A duration as "90s", "30m", "2h", "7d".
@@ -119,15 +151,11 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
 /// What would be right.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let bad = || format!("{text:?} is no duration; write a number with s, m, h or d, as \"30m\"");
-    let text = text.trim();
-    let unit = match text.as_bytes().last() {
-        Some(b's') => 1,
-        Some(b'm') => 60,
-        Some(b'h') => 3600,
-        Some(b'd') => 86_400,
-        _ => return Err(bad()),
-    };
-    let n: u64 = text[..text.len() - 1].trim().parse().map_err(|_| bad())?;
+    let trimmed = text.trim();
+    let last = trimmed.as_bytes().last();
+    let (_, unit) = last.and_then(|b| DURATIONS.iter().find(|(c, _)| c == b)).ok_or_else(bad)?;
+    let n: u64 = trimmed.get(..trimmed.len() - 1).unwrap_or_default().trim().parse().map_err(|_| bad())?;
+    let unit = *unit;
     match n.checked_mul(unit) {
         Some(seconds @ 1..=31_536_000) => Ok(Duration::from_secs(seconds)),
         _ => Err(format!("{text:?} is out of range; it lasts from 1s to 365d")),
@@ -135,7 +163,11 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 fn level_of(text: &str) -> Result<u8, String> {
-    if text == "off" { Ok(0) } else { text.parse::<Level>().map(|l| l as u8) }
+    if text == "off" {
+        Ok(0)
+    } else {
+        text.parse::<Level>().map(|l| l as u8).map_err(|e| format!("{e}, off"))
+    }
 }
 
 impl Settings {
@@ -146,13 +178,12 @@ impl Settings {
     pub fn load(dirs: &Dirs) -> Result<Self, SettingsError> {
         let path = dirs.settings();
         let io = |source| SettingsError::Io { path: path.clone(), source };
-        let opened =
-            fs::open_private_dir(dirs.base()).and_then(|d| fs::open_existing(d, "settings.toml", false));
+        let opened = fs::open_private_dir(dirs.base()).and_then(|d| fs::open_existing(d, FILE, false));
         let mut text = String::new();
         match opened {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(e) => return Err(io(e)),
-            Ok(file) => file.take(1 << 20).read_to_string(&mut text).map_err(io)?,
+            Ok(file) => file.take(MAX_FILE).read_to_string(&mut text).map_err(io)?,
         };
         toml::from_str(&text)
             .map_err(|e| SettingsError::Syntax { path: path.clone(), message: e.to_string() })
@@ -174,10 +205,13 @@ impl Settings {
             file.write_all(text.as_bytes())?;
             file.sync_data()
         });
-        written.and_then(|()| fs::rename_at(&folder, &name, "settings.toml")).map_err(|e| {
-            let _ = fs::unlink_at(&folder, &name);
-            io(e)
-        })
+        written
+            .and_then(|()| fs::rename_at(&folder, &name, FILE))
+            .and_then(|()| fs::sync_dir(&folder))
+            .map_err(|e| {
+                let _ = fs::unlink_at(&folder, &name);
+                io(e)
+            })
     }
 
     /// What they mean.
@@ -205,16 +239,34 @@ impl Settings {
             return Err(value("segment_size")("a segment has 64K to 1G".into()));
         }
         let max_total = parse_size(&self.max_size).map_err(value("max_size"))?;
-        if max_total != 0 && max_total < 2 * segment_bytes.min(max_total.max(1)) && max_total < 128 << 10 {
-            return Err(value("max_size")("at least 128K are needed".into()));
+        if max_total != 0 && max_total < MIN_TOTAL {
+            return Err(value("max_size")("at least 128K are needed; 0 means no limit".into()));
         }
         let mut reduce = Vec::new();
         for (name, text) in &self.reduce {
             let reduction: Reduction = text.parse().map_err(value(&format!("reduce.{name}")))?;
             reduce.push((name.clone(), reduction));
         }
-        if self.opt_in.len() > 64 || reduce.len() > 128 {
-            return Err(value("opt_in")("at most 64 opt-ins and 128 reductions".into()));
+        if self.opt_in.len() > MAX_OPT_INS {
+            return Err(value("opt_in")(format!(
+                "{} names; at most {MAX_OPT_INS} can be enabled",
+                self.opt_in.len()
+            )));
+        }
+        if reduce.len() > MAX_REDUCTIONS {
+            return Err(value("reduce")(format!(
+                "{} fields; at most {MAX_REDUCTIONS} can be named",
+                reduce.len()
+            )));
+        }
+        let is_event = |name: &str| name.contains('.') && !name.contains(char::is_whitespace);
+        if let Some(name) = self.opt_in.iter().find(|name| !is_event(name)) {
+            return Err(value("opt_in")(format!(
+                "{name:?} is no full name; write \"event.name\" or \"event.name.field\""
+            )));
+        }
+        if let Some((name, _)) = reduce.iter().find(|(name, _)| !is_event(name)) {
+            return Err(value("reduce")(format!("{name:?} is no full name; write \"event.name.field\"")));
         }
         Ok(EnableRequest {
             levels,
@@ -259,9 +311,63 @@ mod tests {
     #[test]
     fn sizes_and_durations() {
         assert_eq!(parse_size("512M"), Ok(512 << 20));
-        assert_eq!(parse_size("7"), Ok(7));
-        assert!(parse_size("99999999999G").is_err());
+        assert_eq!((parse_size("7"), parse_size(" 2 t ")), (Ok(7), Ok(2 << 40)));
+        for bad in ["99999999999G", "", "M", "é", "-1", "1.5G"] {
+            assert!(parse_size(bad).unwrap_err().contains("512M"), "{bad}");
+        }
         assert_eq!(parse_duration("2h"), Ok(Duration::from_secs(7200)));
-        assert!(parse_duration("0s").is_err() && parse_duration("5").is_err());
+        for bad in ["0s", "5", "", "m", "é", "366d", "99999999999999999999d"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+        for text in ["512M", "1G", "1025", "1K", "3T", "0"] {
+            assert_eq!(format_size(parse_size(text).unwrap()), text);
+        }
+        for text in ["90s", "30m", "25h", "7d"] {
+            assert_eq!(format_duration(parse_duration(text).unwrap()), text);
+        }
+        assert_eq!(format_duration(Duration::ZERO), "0s");
+    }
+
+    #[test]
+    fn every_wrong_value_is_named_with_a_remedy() {
+        let wrong = |change: &dyn Fn(&mut Settings)| {
+            let mut settings = Settings::default();
+            change(&mut settings);
+            settings.to_request().unwrap_err().to_string()
+        };
+        for (error, key, remedy) in [
+            (wrong(&|s| s.level = "loud".into()), "level", "debug"),
+            (wrong(&|s| drop(s.categories.insert("web".into(), "x".into()))), "categories.web", "off"),
+            (wrong(&|s| s.duration = "soon".into()), "duration", "30m"),
+            (wrong(&|s| s.max_size = "1K".into()), "max_size", "128K"),
+            (wrong(&|s| s.segment_size = "1K".into()), "segment_size", "64K"),
+            (wrong(&|s| s.segment_age = "1".into()), "segment_age", "30m"),
+            (wrong(&|s| s.max_age = "0d".into()), "max_age", "365d"),
+            (wrong(&|s| s.opt_in = vec!["cookies".into()]), "opt_in", "event.name"),
+            (wrong(&|s| s.opt_in = vec!["a.b".into(); 65]), "opt_in", "64"),
+            (wrong(&|s| drop(s.reduce.insert("a.b.c".into(), "blur".into()))), "reduce.a.b.c", "keyed"),
+        ] {
+            assert!(error.starts_with(key) && error.contains(remedy), "{key}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_an_error_and_stays() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let dirs = Dirs::resolve(Some(&dir.path().join("trace"))).unwrap();
+        Settings::default().save(&dirs).unwrap();
+        assert_eq!(std::fs::metadata(dirs.settings()).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(dirs.base()).unwrap().count(), 1, "no temporary file is left");
+        for text in ["level = ", "colour = \"red\"", "level = 7"] {
+            std::fs::write(dirs.settings(), text).unwrap();
+            let error = Settings::load(&dirs).unwrap_err().to_string();
+            assert!(error.contains("settings.toml") && error.contains("correct it"), "{error}");
+            assert_eq!(std::fs::read_to_string(dirs.settings()).unwrap(), text);
+        }
+        std::fs::set_permissions(dirs.settings(), std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(Settings::load(&dirs).is_err(), "others can read it");
+        Settings::default().save(&dirs).unwrap();
+        assert_eq!(Settings::load(&dirs).unwrap(), Settings::default());
     }
 }

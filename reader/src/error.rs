@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use tracewell_schema::format::segment::{MAJOR, MINOR};
+
 /// Why nothing could be read, or the output not be written.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -43,6 +45,20 @@ pub enum ReadError {
     },
 }
 
+impl ReadError {
+    /// Why, without the place.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Unreadable { source, .. } | Self::Output { source, .. } => source.to_string(),
+            Self::NoTrace { .. } => "holds no trace".to_owned(),
+            Self::Version { found, .. } => {
+                format!("has format version {}.{}, this reader knows {MAJOR}.{MINOR}", found.0, found.1)
+            }
+            Self::Foreign { what, .. } => what.clone(),
+        }
+    }
+}
+
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -56,17 +72,17 @@ impl fmt::Display for ReadError {
                 "{} holds no trace; name a trace directory, a session, a .twseg file or a ring folder",
                 path.display()
             ),
-            Self::Version { path, found } => write!(
-                f,
-                "{} has format version {}.{}, this reader knows 1.0; use a newer tracewell",
-                path.display(),
-                found.0,
-                found.1
-            ),
+            Self::Version { path, .. } => {
+                write!(f, "{} {}; use a newer tracewell", path.display(), self.reason())
+            }
             Self::Foreign { path, what } => {
                 write!(f, "{} cannot be used: {what}; name a file that tracewell wrote", path.display())
             }
-            Self::Output { path, source } => write!(f, "{} cannot be written: {source}", path.display()),
+            Self::Output { path, source } => write!(
+                f,
+                "{} cannot be written: {source}; name a directory of this user with room",
+                path.display()
+            ),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Which events are wanted.
 
+use tracewell_schema::Schema;
+
 use crate::merge::EventRef;
 use crate::trace::ProcessInfo;
 
@@ -30,14 +32,21 @@ impl Filter {
             && (self.pids.is_empty() || self.pids.contains(&identity.pid))
     }
 
+    /// Whether events of this type are wanted.
+    pub(crate) fn wants_type(&self, schema: &Schema) -> bool {
+        (self.categories.is_empty() || self.categories.contains(&schema.category))
+            && (self.level == 0 || schema.level <= self.level)
+            && (self.events.is_empty() || self.events.contains(&schema.name))
+    }
+
+    /// Whether anything of this time is wanted.
+    pub(crate) fn wants_time(&self, time: i64) -> bool {
+        self.since.is_none_or(|t| time >= t) && self.until.is_none_or(|t| time <= t)
+    }
+
     /// Whether the event is wanted.
     #[must_use]
     pub fn wants(&self, event: &EventRef<'_>) -> bool {
-        (self.categories.is_empty() || self.categories.contains(&event.schema.category))
-            && (self.level == 0 || event.schema.level <= self.level)
-            && (self.events.is_empty() || self.events.contains(&event.schema.name))
-            && self.since.is_none_or(|t| event.time >= t)
-            && self.until.is_none_or(|t| event.time <= t)
-            && self.wants_process(event.process)
+        self.wants_type(event.schema) && self.wants_time(event.time) && self.wants_process(event.process)
     }
 }

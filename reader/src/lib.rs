@@ -34,7 +34,7 @@ mod summary;
 mod trace;
 
 pub use error::ReadError;
-pub use files::{Written, write_trace_files};
+pub use files::{Progress, Written, write_trace_files, write_trace_files_with};
 pub use filter::Filter;
 pub use merge::{EventRef, Item};
 pub use summary::{Damage, LawBreach, Summary};

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tracewell_schema::Schema;
 use tracewell_schema::format::process::{PROCESS_FILE, ProcessFile, SCHEMAS_FILE, SchemaItems};
+use tracewell_schema::format::record::Records;
 use tracewell_schema::format::ring::{PAGE, RingHeader};
 use tracewell_schema::limits::{MAX_EVENTS, MAX_SCHEMA};
 
@@ -15,12 +16,18 @@ use crate::summary::Damage;
 
 /// Most ring files of one process.
 const MAX_RINGS: usize = 16_384;
+/// How much of a ring is read at once; larger than the largest record.
+const WINDOW: u64 = 1 << 20;
+/// How often a header that changes while it is read is read again.
+const TRIES: usize = 16;
 
 /// A ring with something that no segment has.
 #[derive(Debug)]
 pub(crate) struct Leftover {
     pub(crate) path: PathBuf,
     pub(crate) header: RingHeader,
+    /// What was committed, from the header's tail on: of a live process only, whose drain would take it away.
+    pub(crate) copy: Option<Vec<u8>>,
 }
 
 /// What a ring folder holds.
@@ -44,99 +51,180 @@ fn read_bounded(path: &Path, most: u64) -> io::Result<(File, Vec<u8>)> {
     Ok((file, bytes))
 }
 
-/// Reads everything but the rings' data.
-pub(crate) fn read_folder(path: &Path) -> Result<Folder, Damage> {
+/// Reads everything but the data of a dead process's rings; what waits in the rings of a live one is copied as long
+/// as `budget` bytes last.
+pub(crate) fn read_folder(path: &Path, budget: &mut u64) -> Result<Folder, Damage> {
     let process_path = path.join(PROCESS_FILE);
     let (file, bytes) = read_bounded(&process_path, 64 << 10).map_err(|e| damage(&process_path, e))?;
-    let process = ProcessFile::decode(&bytes).map_err(|e| damage(&process_path, e))?;
-    let mut folder = Folder {
-        is_alive: is_locked(&file),
-        process,
-        schemas: Vec::new(),
-        rings: Vec::new(),
-        damage: Vec::new(),
-    };
+    let process = ProcessFile::decode(&bytes).map_err(|e| damage(&process_path, e.what))?;
+    let is_alive = is_locked(&file).map_err(|e| damage(&process_path, e))?;
+    let mut folder = Folder { is_alive, process, schemas: Vec::new(), rings: Vec::new(), damage: Vec::new() };
+    let Ok(entries) = std::fs::read_dir(path) else { return Ok(folder) };
+    let mut names: Vec<_> = entries
+        .flatten()
+        .filter(|e| e.file_name().to_str().is_some_and(|n| n.starts_with("ring-")))
+        .map(|e| e.path())
+        .take(MAX_RINGS + 1)
+        .collect();
+    names.sort();
+    if names.len() > MAX_RINGS {
+        folder.damage.push(damage(path, "more rings than a process may have; the rest is not read"));
+        names.truncate(MAX_RINGS);
+    }
+    for name in names {
+        match read_ring(&name, is_alive, budget) {
+            // A ring that is being made has no header yet and nothing in it.
+            Ok(None) => {}
+            Ok(Some(left)) if left.header.process_uuid != folder.process.identity.process_uuid => {
+                folder.damage.push(damage(&name, "ring of another process"));
+            }
+            // Free: its counters are in a segment.
+            Ok(Some(left)) if left.header.state == 0 && left.header.head == left.header.tail => {}
+            Ok(Some(left)) => folder.rings.push(left),
+            // A live process removes its folder at a clean end while we look.
+            Err(_) if is_alive && !name.exists() => {}
+            Err(e) => folder.damage.push(e),
+        }
+    }
+    // After the rings: a schema is written before the first record that uses it.
     let schemas_path = path.join(SCHEMAS_FILE);
     let most = (MAX_EVENTS * (MAX_SCHEMA + 10)) as u64;
     match read_bounded(&schemas_path, most) {
         Ok((_, bytes)) => {
-            for item in SchemaItems::of_file(&bytes) {
-                let parsed = item.and_then(|(index, blob)| Ok((index, Schema::parse(blob)?)));
-                match parsed {
-                    Ok(schema) => folder.schemas.push(schema),
-                    // A kill may cut the last item; no record uses it. A record that does is reported by itself.
-                    Err(_) => break,
+            for (index, blob) in SchemaItems::of_file(&bytes).map_while(Result::ok) {
+                // A kill may cut the last item; no record uses it. One that does is reported by itself.
+                match Schema::parse(blob) {
+                    Ok(schema) => folder.schemas.push((index, schema)),
+                    Err(e) => folder.damage.push(damage(&schemas_path, e.what)),
                 }
             }
         }
+        Err(_) if is_alive && !schemas_path.exists() => {}
         Err(e) => folder.damage.push(damage(&schemas_path, e)),
-    }
-    let Ok(entries) = std::fs::read_dir(path) else { return Ok(folder) };
-    let mut names: Vec<_> = entries
-        .flatten()
-        .take(MAX_RINGS)
-        .filter(|e| e.file_name().to_str().is_some_and(|n| n.starts_with("ring-")))
-        .map(|e| e.path())
-        .collect();
-    names.sort();
-    for path in names {
-        match read_header(&path) {
-            // A ring that is being made has no header yet and nothing in it.
-            Ok(None) => {}
-            Ok(Some(header)) if header.state == 0 && header.head == header.tail => {}
-            Ok(Some(header)) if header.process_uuid != folder.process.identity.process_uuid => {
-                folder.damage.push(damage(&path, "ring of another process"));
-            }
-            Ok(Some(header)) => folder.rings.push(Leftover { path, header }),
-            // A live drain removes rings while we look.
-            Err(_) if folder.is_alive && !path.exists() => {}
-            Err(e) => folder.damage.push(e),
-        }
     }
     Ok(folder)
 }
 
-fn read_header(path: &Path) -> Result<Option<RingHeader>, Damage> {
+fn read_ring(path: &Path, is_alive: bool, budget: &mut u64) -> Result<Option<Leftover>, Damage> {
     let file = source::open(path).map_err(|e| damage(path, e))?;
+    let Some(header) = read_header(path, &file)? else { return Ok(None) };
+    let mut left = Leftover { path: path.to_owned(), header, copy: None };
+    if is_alive && left.header.head != left.header.tail {
+        copy(&file, &mut left, budget)?;
+    }
+    Ok(Some(left))
+}
+
+/// The header, as two readings in a row agree on it: the kernel's copy is not promised to be atomic, and tail and
+/// sequence are two stores.
+fn read_header(path: &Path, file: &File) -> Result<Option<RingHeader>, Damage> {
+    let read = |page: &mut [u8; PAGE]| file.read_exact_at(page, 0).map_err(|e| damage(path, e));
     let mut page = [0; PAGE];
-    file.read_exact_at(&mut page, 0).map_err(|e| damage(path, e))?;
+    let mut again = [0; PAGE];
+    read(&mut page)?;
     if page.iter().all(|b| *b == 0) {
         return Ok(None);
     }
-    RingHeader::decode(&page).map(Some).map_err(|e| damage(path, e))
+    let decode = |page: &[u8; PAGE]| RingHeader::decode(page).map_err(|e| damage(path, e.what));
+    let mut header = decode(&page)?;
+    for _ in 0..TRIES {
+        read(&mut again)?;
+        let now = decode(&again)?;
+        let agree = now.tail == header.tail && now.sequence_at_tail == header.sequence_at_tail;
+        // The head of a busy ring never stands still: the later one of two that begin alike is as good.
+        header = now;
+        if agree {
+            break;
+        }
+    }
+    Ok(Some(header))
 }
 
-/// Copies the committed bytes of a ring, `[tail, head)`. What a live drain released meanwhile is dropped from the
-/// front, for it is in a segment: the result says from which position on the bytes are.
-pub(crate) fn read_data(leftover: &Leftover, out: &mut Vec<u8>) -> Result<(u64, u64), Damage> {
-    let header = &leftover.header;
-    let fail = |what: &dyn ToString| damage(&leftover.path, what.to_string());
-    let file = source::open(&leftover.path).map_err(|e| fail(&e))?;
+/// Copies what waits in a live process's ring. The drain may release, and the producer overwrite, the front of it
+/// meanwhile: what is before the tail that is seen afterwards is dropped, for it is in a segment.
+fn copy(file: &File, left: &mut Leftover, budget: &mut u64) -> Result<(), Damage> {
+    let header = &mut left.header;
     let len = header.head - header.tail;
-    // At most MAX_RING: the header's decode has checked capacity, head and tail.
-    out.clear();
-    out.resize(usize::try_from(len).map_err(|e| fail(&e))?, 0);
-    let mask = header.capacity - 1;
-    let first = (header.capacity - (header.tail & mask)).min(len);
-    let (one, two) = out.split_at_mut_checked(first as usize).ok_or_else(|| fail(&"ring is cut"))?;
-    file.read_exact_at(one, PAGE as u64 + (header.tail & mask)).map_err(|e| fail(&e))?;
-    file.read_exact_at(two, PAGE as u64).map_err(|e| fail(&e))?;
-    let tail = match read_header(&leftover.path) {
-        // Another claim of the ring: everything of ours was released.
+    if len > *budget {
+        let what =
+            "more waits in the rings of running processes than is copied; read again when they have ended";
+        return Err(Damage { bytes: len, ..damage(&left.path, what) });
+    }
+    let mut bytes = Vec::new();
+    read_range(file, header, header.tail, header.head, &mut bytes).map_err(|e| damage(&left.path, e))?;
+    let now = match read_header(&left.path, file) {
+        // Another claim of the ring: everything of this one was released.
         Ok(Some(now)) if now.info.ring != header.info.ring => header.head,
-        Ok(Some(now)) => now.tail.clamp(header.tail, header.head),
-        Ok(None) | Err(_) => header.tail,
+        Ok(Some(now)) => {
+            header.sequence_at_tail = now.sequence_at_tail;
+            now.tail
+        }
+        Ok(None) => header.tail,
+        Err(damage) => return Err(damage),
     };
-    Ok((header.tail, tail))
+    let gone = now.clamp(header.tail, header.head) - header.tail;
+    bytes.drain(..usize::try_from(gone).unwrap_or(usize::MAX).min(bytes.len()));
+    header.tail += gone;
+    *budget -= bytes.len() as u64;
+    left.copy = Some(bytes);
+    Ok(())
+}
+
+/// The bytes of positions `from..to`, which lie in one lap or go over its end once.
+fn read_range(file: &File, header: &RingHeader, from: u64, to: u64, out: &mut Vec<u8>) -> io::Result<()> {
+    // At most MAX_RING: the header's decode has checked capacity, head and tail.
+    let len = to.saturating_sub(from).min(header.capacity);
+    let offset = from & (header.capacity - 1);
+    let first = (header.capacity - offset).min(len);
+    out.clear();
+    out.resize(usize::try_from(len).map_err(io::Error::other)?, 0);
+    let (one, two) = out
+        .split_at_mut_checked(usize::try_from(first).map_err(io::Error::other)?)
+        .ok_or(io::ErrorKind::UnexpectedEof)?;
+    file.read_exact_at(one, PAGE as u64 + offset)?;
+    file.read_exact_at(two, PAGE as u64)
+}
+
+/// Whole records of a leftover from position `from` on, at most a window of them. Returns the position after them.
+pub(crate) fn read_window(left: &Leftover, from: u64, out: &mut Vec<u8>) -> Result<u64, Damage> {
+    let header = &left.header;
+    if let Some(copy) = &left.copy {
+        out.clear();
+        let skip = usize::try_from(from - header.tail).unwrap_or(usize::MAX);
+        out.extend_from_slice(copy.get(skip..).unwrap_or_default());
+        return Ok(header.head);
+    }
+    let to = header.head.min(from.saturating_add(WINDOW));
+    source::open(&left.path)
+        .and_then(|file| read_range(&file, header, from, to, out))
+        .map_err(|e| Damage { bytes: header.head - from, ..damage(&left.path, e) })?;
+    if to == header.head {
+        return Ok(to);
+    }
+    let mut end = 0;
+    for record in Records::new(out).map_while(Result::ok) {
+        let next = record.offset + (record.header.len as usize).next_multiple_of(8);
+        if next > out.len() {
+            break;
+        }
+        end = next;
+    }
+    if end == 0 {
+        // Not even one record: the bytes make no sense, and whoever reads them says so.
+        return Ok(header.head);
+    }
+    out.truncate(end);
+    Ok(from + end as u64)
 }
 
 /// Whether a live process holds the folder's lock. The lock itself cannot be asked for without unsafe code, but the
-/// kernel lists it: by device and inode in `/proc/locks`.
-fn is_locked(file: &File) -> bool {
+/// kernel lists it: by device and inode in `/proc/locks`. Where that cannot be read the process is taken as alive:
+/// then its rings are read all the same, and only their last counts stay unchecked.
+fn is_locked(file: &File) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
-    let Ok(meta) = file.metadata() else { return false };
+    let meta = file.metadata()?;
     let (major, minor) = (rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev()));
     let id = format!(" {major:02x}:{minor:02x}:{} ", meta.ino());
-    std::fs::read_to_string("/proc/locks")
-        .is_ok_and(|locks| locks.lines().any(|line| line.contains("OFDLCK") && line.contains(&id)))
+    Ok(std::fs::read_to_string("/proc/locks")
+        .map_or(true, |locks| locks.lines().any(|line| line.contains("OFDLCK") && line.contains(&id))))
 }

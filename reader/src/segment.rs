@@ -7,12 +7,16 @@ use std::path::Path;
 
 use tracewell_schema::DecodeError;
 use tracewell_schema::format::block::{self, BlockHeader, BlockKind, HEADER_LEN, decompress_block};
+use tracewell_schema::format::record;
 use tracewell_schema::format::segment::{self, SegmentHeader};
-use tracewell_schema::limits::MAX_SEGMENT;
+use tracewell_schema::limits::{MAX_BLOCK_STORED, MAX_SEGMENT};
 
 use crate::error::ReadError;
 use crate::source;
 use crate::summary::Damage;
+
+/// Most blocks of one segment: the rest is reported, not read.
+const MAX_BLOCKS: usize = 4 << 20;
 
 /// A block and where it is.
 #[derive(Clone, Debug)]
@@ -22,11 +26,23 @@ pub(crate) struct Found {
     pub(crate) offset: u64,
 }
 
+/// The end of an unsealed segment: a write that a kill or a full disk cut.
+///
+/// The writer releases a ring's range only after its block is written, so what the cut block was to hold is still
+/// in the ring, or in a later segment. It is a loss only if it is in neither.
+#[derive(Debug)]
+pub(crate) struct Torn {
+    /// Its header, if that much was written.
+    pub(crate) header: Option<BlockHeader>,
+    pub(crate) bytes: u64,
+}
+
 /// What a segment holds.
 #[derive(Debug)]
 pub(crate) struct Index {
     pub(crate) header: SegmentHeader,
     pub(crate) blocks: Vec<Found>,
+    pub(crate) torn: Option<Torn>,
     pub(crate) damage: Vec<Damage>,
     pub(crate) bytes: u64,
 }
@@ -45,19 +61,32 @@ fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     Ok(done)
 }
 
-/// The stored payload of a block, decoded into `out`.
+/// Reads the block at `offset`, whose payload is stored in `stored_len` bytes, and decodes it into `out`. `buffer`
+/// is scratch.
 pub(crate) fn read_block(
     file: &File,
-    found: &Found,
-    stored: &mut Vec<u8>,
+    offset: u64,
+    stored_len: u32,
+    buffer: &mut Vec<u8>,
     out: &mut Vec<u8>,
-) -> Result<(), DecodeError> {
-    // The header's limits were checked when it was decoded.
-    stored.resize(found.header.stored_len as usize, 0);
-    let n = read_at(file, stored, found.offset + HEADER_LEN as u64)
-        .map_err(|_| DecodeError::new(0, "block cannot be read"))?;
-    stored.truncate(n);
-    decompress_block(&found.header, stored, out)
+) -> Result<BlockHeader, DecodeError> {
+    buffer.resize(HEADER_LEN + (stored_len as usize).min(MAX_BLOCK_STORED), 0);
+    let n = read_at(file, buffer, offset).map_err(|_| DecodeError::new(0, "block cannot be read"))?;
+    let bytes = buffer.get(..n).unwrap_or_default();
+    let header = BlockHeader::decode(bytes)?;
+    decompress_block(&header, bytes.get(HEADER_LEN..).unwrap_or_default(), out)?;
+    Ok(header)
+}
+
+fn decode_header(bytes: &[u8], tag: [u8; 8]) -> Result<BlockHeader, DecodeError> {
+    let header = BlockHeader::decode(bytes)?;
+    if header.file_tag != tag {
+        return Err(DecodeError::new(72, "block of another file"));
+    }
+    if u64::from(header.events) * record::HEADER_LEN as u64 > u64::from(header.raw_len) {
+        return Err(DecodeError::new(20, "block claims more events than it has room for"));
+    }
+    Ok(header)
 }
 
 /// Indexes a segment.
@@ -72,59 +101,72 @@ pub(crate) fn index(path: &Path) -> Result<Index, ReadError> {
         return Err(ReadError::Version { path: path.to_owned(), found });
     }
     let header = SegmentHeader::decode(start)
-        .map_err(|e| ReadError::Foreign { path: path.to_owned(), what: e.to_string() })?;
-    let mut index = Index { header, blocks: Vec::new(), damage: Vec::new(), bytes: len.min(MAX_SEGMENT) };
-    let tag: [u8; 8] = index.header.file_id.first_chunk::<8>().copied().unwrap_or_default();
-    let mut at = segment::HEADER_LEN as u64;
-    let mut bytes = [0; HEADER_LEN];
-    let mut sealed = false;
-    while at < index.bytes {
-        let n = read_at(&file, &mut bytes, at).map_err(unreadable)?;
-        let decoded = BlockHeader::decode(bytes.get(..n).unwrap_or_default()).and_then(|h| {
-            if h.file_tag == tag { Ok(h) } else { Err(DecodeError::new(72, "block of another file")) }
-        });
-        match decoded {
-            Ok(header) => {
-                let end = at + HEADER_LEN as u64 + header.padded_len();
-                if end > index.bytes {
-                    index.damage.push(Damage {
-                        file: path.to_owned(),
-                        offset: at,
-                        bytes: index.bytes - at,
-                        events: u64::from(header.events),
-                        what: "the last block is cut".to_owned(),
-                    });
-                    return Ok(index);
-                }
-                sealed = header.kind == BlockKind::End;
-                index.blocks.push(Found { header, offset: at });
-                at = end;
+        .map_err(|e| ReadError::Foreign { path: path.to_owned(), what: e.what.to_owned() })?;
+    let bytes = len.min(MAX_SEGMENT);
+    let mut index = Index { header, blocks: Vec::new(), torn: None, damage: Vec::new(), bytes };
+    if len > MAX_SEGMENT {
+        index.damaged(path, MAX_SEGMENT, len - MAX_SEGMENT, 0, "more bytes than a segment may have");
+    }
+    let is_open = path.extension().is_some_and(|e| e == "open");
+    index.walk(path, &file, is_open).map_err(unreadable)?;
+    Ok(index)
+}
+
+impl Index {
+    fn damaged(&mut self, path: &Path, offset: u64, bytes: u64, events: u64, what: &str) {
+        self.damage.push(Damage { file: path.to_owned(), offset, bytes, events, what: what.to_owned() });
+    }
+
+    fn walk(&mut self, path: &Path, file: &File, is_open: bool) -> io::Result<()> {
+        let tag = self.header.file_id.first_chunk::<8>().copied().unwrap_or_default();
+        let mut at = segment::HEADER_LEN as u64;
+        let mut buffer = [0; HEADER_LEN];
+        let mut sealed = false;
+        while at < self.bytes {
+            if self.blocks.len() >= MAX_BLOCKS {
+                self.damaged(path, at, self.bytes - at, 0, "more blocks than a segment may have");
+                return Ok(());
             }
-            Err(error) => {
-                let next = next_block(&file, at + 8, index.bytes, tag).map_err(unreadable)?;
-                let end = next.unwrap_or(index.bytes);
-                index.damage.push(Damage {
-                    file: path.to_owned(),
-                    offset: at,
-                    bytes: end - at,
-                    events: 0,
-                    what: error.what.to_owned(),
-                });
-                at = end;
+            let n = read_at(file, &mut buffer, at)?;
+            let bytes = buffer.get(..n).unwrap_or_default();
+            match decode_header(bytes, tag) {
+                Ok(header) => {
+                    let end = at + HEADER_LEN as u64 + header.padded_len();
+                    if end > self.bytes {
+                        let (rest, events) = (self.bytes - at, u64::from(header.events));
+                        if is_open {
+                            self.torn = Some(Torn { header: Some(header), bytes: rest });
+                        } else {
+                            self.damaged(path, at, rest, events, "the last block is cut");
+                        }
+                        return Ok(());
+                    }
+                    sealed = header.kind == BlockKind::End;
+                    if sealed && self.damage.is_empty() && header.sequence != self.blocks.len() as u64 {
+                        self.damaged(path, at, 0, 0, "the end names another number of blocks");
+                    }
+                    self.blocks.push(Found { header, offset: at });
+                    at = end;
+                }
+                // Less than a header, and what is there is the beginning of one.
+                Err(_)
+                    if is_open && n < HEADER_LEN && bytes.iter().zip(&block::MAGIC).all(|(a, b)| a == b) =>
+                {
+                    self.torn = Some(Torn { header: None, bytes: self.bytes - at });
+                    return Ok(());
+                }
+                Err(error) => {
+                    let end = next_block(file, at + 8, self.bytes, tag)?.unwrap_or(self.bytes);
+                    self.damaged(path, at, end - at, 0, error.what);
+                    at = end;
+                }
             }
         }
+        if !sealed && !is_open {
+            self.damaged(path, self.bytes, 0, 0, "the end of the segment is missing");
+        }
+        Ok(())
     }
-    let named_open = path.extension().is_some_and(|e| e == "open");
-    if !sealed && !named_open {
-        index.damage.push(Damage {
-            file: path.to_owned(),
-            offset: index.bytes,
-            bytes: 0,
-            events: 0,
-            what: "the end of the segment is missing".to_owned(),
-        });
-    }
-    Ok(index)
 }
 
 /// The next place, aligned to eight, with a header of this file that is whole.
@@ -137,9 +179,7 @@ fn next_block(file: &File, from: u64, end: u64, tag: [u8; 8]) -> io::Result<Opti
         let bytes = window.get(..n).unwrap_or_default();
         for offset in (0..bytes.len().min(WINDOW)).step_by(8) {
             let Some(candidate) = bytes.get(offset..) else { break };
-            if candidate.starts_with(&block::MAGIC)
-                && BlockHeader::decode(candidate).is_ok_and(|h| h.file_tag == tag)
-            {
+            if candidate.starts_with(&block::MAGIC) && decode_header(candidate, tag).is_ok() {
                 return Ok(Some(at + offset as u64));
             }
         }

@@ -18,6 +18,33 @@ pub(crate) const MAX_FILES: usize = 1_000_000;
 pub(crate) struct Found {
     pub(crate) segments: Vec<PathBuf>,
     pub(crate) ring_folders: Vec<PathBuf>,
+    /// Folders that could not be looked into.
+    pub(crate) unreadable: Vec<(PathBuf, io::Error)>,
+    /// A whole trace directory was named, or a ring folder: rings of any session are meant.
+    pub(crate) any_session: bool,
+}
+
+impl Found {
+    fn entries(&mut self, dir: &Path) -> Vec<PathBuf> {
+        match entries(dir) {
+            Ok(listed) => listed,
+            // Removed while we look, by retention or a clean end.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => {
+                self.unreadable.push((dir.to_owned(), error));
+                Vec::new()
+            }
+        }
+    }
+
+    fn add_segments_of(&mut self, dir: &Path) {
+        if is_real_dir(dir) {
+            let listed = self.entries(dir);
+            self.segments.extend(listed.into_iter().filter(|path| {
+                path.file_name().and_then(|n| n.to_str()).and_then(parse_file_name).is_some()
+            }));
+        }
+    }
 }
 
 /// Opens a regular file for reading: never through a link, never waiting for a FIFO.
@@ -34,35 +61,37 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
 pub(crate) fn find(paths: &[PathBuf], ring_roots: &[PathBuf]) -> Result<Found, ReadError> {
     let mut found = Found::default();
     for root in ring_roots {
-        for folder in entries(root).unwrap_or_default() {
-            if folder.join(PROCESS_FILE).is_file() {
+        for folder in found.entries(root) {
+            if is_ring_folder(&folder) {
                 found.ring_folders.push(folder);
             }
         }
     }
     for path in paths {
-        let meta = std::fs::symlink_metadata(path)
-            .map_err(|source| ReadError::Unreadable { path: path.clone(), source })?;
+        let unreadable = |source| ReadError::Unreadable { path: path.clone(), source };
+        let meta = std::fs::symlink_metadata(path).map_err(unreadable)?;
         let before = found.segments.len() + found.ring_folders.len();
         // A directory that a link names is meant; links inside are not followed.
         if meta.is_dir() || (meta.is_symlink() && path.is_dir()) {
-            let listed =
-                entries(path).map_err(|source| ReadError::Unreadable { path: path.clone(), source })?;
+            let listed = entries(path).map_err(unreadable)?;
             let is_base = path.join("control").exists() || path.join("sessions").is_dir();
             if path.join(PROCESS_FILE).is_file() {
+                found.any_session = true;
                 found.ring_folders.push(path.clone());
             } else if is_base {
-                for session in entries(&path.join("sessions")).unwrap_or_default() {
-                    found.segments.extend(segments_of(&session));
+                found.any_session = true;
+                for session in found.entries(&path.join("sessions")) {
+                    found.add_segments_of(&session);
                 }
                 continue;
             } else {
-                found.segments.extend(segments_of(path));
+                found.add_segments_of(path);
                 for folder in listed {
-                    if folder.join(PROCESS_FILE).is_file() {
+                    if is_ring_folder(&folder) {
+                        found.any_session = true;
                         found.ring_folders.push(folder);
                     } else {
-                        found.segments.extend(segments_of(&folder));
+                        found.add_segments_of(&folder);
                     }
                 }
             }
@@ -70,7 +99,10 @@ pub(crate) fn find(paths: &[PathBuf], ring_roots: &[PathBuf]) -> Result<Found, R
             found.segments.push(path.clone());
         }
         if found.segments.len() + found.ring_folders.len() == before {
-            return Err(ReadError::NoTrace { path: path.clone() });
+            return Err(match found.unreadable.pop() {
+                Some((path, source)) => ReadError::Unreadable { path, source },
+                None => ReadError::NoTrace { path: path.clone() },
+            });
         }
     }
     found.segments.sort();
@@ -86,11 +118,10 @@ fn entries(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(std::fs::read_dir(dir)?.flatten().take(MAX_FILES).map(|entry| entry.path()).collect())
 }
 
-fn segments_of(dir: &Path) -> Vec<PathBuf> {
-    let is_dir = std::fs::symlink_metadata(dir).is_ok_and(|m| m.is_dir());
-    let listed = if is_dir { entries(dir).unwrap_or_default() } else { Vec::new() };
-    listed
-        .into_iter()
-        .filter(|path| path.file_name().and_then(|n| n.to_str()).and_then(parse_file_name).is_some())
-        .collect()
+fn is_real_dir(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|m| m.is_dir())
+}
+
+fn is_ring_folder(path: &Path) -> bool {
+    is_real_dir(path) && path.join(PROCESS_FILE).is_file()
 }

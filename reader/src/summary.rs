@@ -1,9 +1,9 @@
 //! What was read, and what was not.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use tracewell_schema::format::record::LossReason;
 
 use crate::render::escape::Escaped;
@@ -12,7 +12,8 @@ use crate::render::time::utc;
 /// A part of the input that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Damage {
-    /// The file.
+    /// The file; empty if it is not known which.
+    #[serde(serialize_with = "lossy")]
     pub file: PathBuf,
     /// Where in it.
     pub offset: u64,
@@ -22,6 +23,17 @@ pub struct Damage {
     pub events: u64,
     /// What is wrong.
     pub what: String,
+}
+
+impl Damage {
+    pub(crate) fn of_file(file: &Path, what: &str) -> Self {
+        Self { file: file.to_owned(), offset: 0, bytes: 0, events: 0, what: what.to_owned() }
+    }
+}
+
+/// A path need not be UTF-8, JSON must.
+fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }
 
 /// A ring whose numbers do not add up.
@@ -66,8 +78,13 @@ pub struct Summary {
     pub lost: [u64; 8],
     /// Events in holes between blocks.
     pub missing: u64,
-    /// Events in segments that retention had deleted.
+    /// Events in earlier segments, which retention had deleted or nobody named.
     pub retired: u64,
+    /// Unsealed segments that end in a write that was cut, by a kill or a full disk. What they were to hold is lost
+    /// only if it is counted as missing.
+    pub torn: u64,
+    /// Bytes of those cut writes.
+    pub torn_bytes: u64,
     /// Blocks that were there twice.
     pub duplicates: u64,
     /// Events whose time was before that of the one before.
@@ -137,7 +154,22 @@ impl Summary {
             let _ = writeln!(out, "{} events shown by the filter", self.shown);
         }
         if self.retired != 0 {
-            let _ = writeln!(out, "{} older events were deleted by retention", self.retired);
+            let _ = writeln!(
+                out,
+                "{} older events are not here: deleted by retention, or in segments that were not named",
+                self.retired
+            );
+        }
+        if self.torn != 0 {
+            let _ = writeln!(
+                out,
+                "{} segments end in a write that was cut ({} bytes)",
+                self.torn, self.torn_bytes
+            );
+        }
+        if self.law_open != 0 {
+            let _ =
+                writeln!(out, "{} rings have no last counts yet (still running, or cut off)", self.law_open);
         }
         if self.time_went_back != 0 {
             let _ = writeln!(out, "{} events are dated before the one before them", self.time_went_back);
@@ -167,7 +199,7 @@ impl Summary {
                 damage.offset,
                 damage.bytes,
                 damage.events,
-                damage.what
+                Escaped(&damage.what)
             );
         }
         let more = self.damaged.len().saturating_sub(20) as u64 + self.more_damaged;

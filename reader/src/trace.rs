@@ -1,7 +1,7 @@
 //! Everything that belongs together: processes, their schemas and clocks, their rings and blocks.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tracewell_schema::decode::Reader;
@@ -24,6 +24,11 @@ use crate::summary::{Damage, Summary};
 /// Most clock points that are kept of one process.
 const MAX_POINTS: usize = 1 << 20;
 
+/// Most blocks of one trace: what is beyond is reported, not read.
+const MAX_BLOCKS: usize = 8 << 20;
+/// Most bytes that are copied from the rings of running processes.
+const MAX_COPIED: u64 = 512 << 20;
+
 /// A process of the trace.
 #[derive(Debug)]
 pub struct ProcessInfo {
@@ -35,6 +40,8 @@ pub struct ProcessInfo {
     pub(crate) schemas: Vec<Option<Arc<Described>>>,
     pub(crate) points: Vec<ClockPoint>,
     pub(crate) clock: ClockMap,
+    /// Lowest number of its segments, if any was read.
+    pub(crate) first_segment: Option<u32>,
 }
 
 /// A schema and its sentence.
@@ -47,17 +54,8 @@ pub(crate) struct Described {
 /// Where a block's bytes are.
 #[derive(Debug)]
 pub(crate) enum Source {
-    Segment {
-        segment: usize,
-        found: Found,
-    },
-    /// A ring of a dead process: read when it is needed.
-    Ring(Leftover),
-    /// A ring of a live process: copied when the trace was opened.
-    Copy {
-        path: PathBuf,
-        bytes: Vec<u8>,
-    },
+    Segment { segment: u32, stored_len: u32, events: u32, offset: u64 },
+    Ring(Box<Leftover>),
 }
 
 /// A block: of a segment, or what was left in a ring.
@@ -71,6 +69,14 @@ pub(crate) struct Block {
     pub(crate) source: Source,
 }
 
+/// A block of which only a part was written, at the end of an unsealed segment.
+#[derive(Debug)]
+pub(crate) struct TornBlock {
+    pub(crate) to: u64,
+    /// Number of the ring's events up to its end.
+    pub(crate) sequence_after: u64,
+}
+
 /// A ring: one thread's events.
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
@@ -79,6 +85,9 @@ pub(crate) struct Ring {
     /// The counters are the last there will be.
     pub(crate) ended: bool,
     pub(crate) blocks: Vec<Block>,
+    pub(crate) torn: Vec<TornBlock>,
+    /// The process ended without closing it.
+    pub(crate) killed: bool,
 }
 
 /// A trace that was found and indexed; events are read by [`Trace::read`].
@@ -98,27 +107,47 @@ impl Trace {
     /// If a place named cannot be read or holds no trace, or the only file named is foreign or of a later version.
     pub fn open(paths: &[PathBuf], ring_roots: &[PathBuf]) -> Result<Self, ReadError> {
         let mut builder = Builder::default();
+        let mut errors = Vec::new();
         // Rings first: what a live drain moves meanwhile is then found in the segments.
-        let folders = source::find(paths, ring_roots)?.ring_folders;
-        for folder in &folders {
-            builder.add_folder(folder);
+        let places = source::find(paths, ring_roots)?;
+        let mut budget = MAX_COPIED;
+        let mut folders = Vec::new();
+        for path in &places.ring_folders {
+            match ring::read_folder(path, &mut budget) {
+                Ok(folder) => folders.push(folder),
+                // Removed by a clean end while we looked.
+                Err(_) if !path.exists() => {}
+                Err(damage) => builder.trace.summary.damage(damage),
+            }
         }
         let found = source::find(paths, &[])?;
-        let only_one = found.segments.len() == 1 && folders.is_empty();
+        for (path, error) in places.unreadable {
+            builder.trace.summary.damage(Damage::of_file(&path, &error.to_string()));
+        }
         for path in found.segments {
             match segment::index(&path) {
                 Ok(index) => builder.add_segment(path, index),
-                Err(error) if only_one && paths.len() == 1 => return Err(error),
                 // A live drain seals segments, and retention deletes them, while we look.
-                Err(ReadError::Unreadable { .. }) if !path.exists() => builder.add_sealed(&path),
-                Err(error) => builder.trace.summary.damage(Damage {
-                    file: path,
-                    offset: 0,
-                    bytes: 0,
-                    events: 0,
-                    what: error.to_string(),
-                }),
+                Err(ReadError::Unreadable { .. })
+                    if !path.exists() && path.parent().is_some_and(Path::exists) =>
+                {
+                    builder.add_sealed(&path);
+                }
+                Err(error) => errors.push((path, error)),
             }
+        }
+        for folder in folders {
+            let session = folder.process.identity.session_id;
+            // A session that was named is read without what other sessions have in the rings.
+            if places.any_session || builder.sessions.contains(&session) {
+                builder.add_folder(folder);
+            }
+        }
+        if builder.trace.processes.is_empty() && !errors.is_empty() {
+            return Err(errors.swap_remove(0).1);
+        }
+        for (path, error) in errors {
+            builder.trace.summary.damage(Damage::of_file(&path, &error.reason()));
         }
         Ok(builder.finish())
     }
@@ -138,7 +167,28 @@ impl Trace {
         filter: &Filter,
         each: impl FnMut(&Item<'_>) -> Result<(), E>,
     ) -> Result<Summary, E> {
-        merge(self, filter, self.summary.clone(), each)
+        self.read_with_progress(filter, |_, _| {}, each)
+    }
+
+    /// As [`Trace::read`]; `progress` is told from time to time how many bytes are done, and of how many.
+    ///
+    /// # Errors
+    /// What `each` returns.
+    pub fn read_with_progress<E>(
+        &self,
+        filter: &Filter,
+        mut progress: impl FnMut(u64, u64),
+        each: impl FnMut(&Item<'_>) -> Result<(), E>,
+    ) -> Result<Summary, E> {
+        let total = self.bytes();
+        let mut told = |done: u64| progress(done.min(total), total);
+        let summary = merge(self, filter, self.summary.clone(), &mut told, each)?;
+        progress(total, total);
+        Ok(summary)
+    }
+
+    pub(crate) fn path_of(&self, segment: u32) -> PathBuf {
+        self.segments.get(segment as usize).cloned().unwrap_or_default()
     }
 
     /// Bytes of all segments, for a progress bar.
@@ -151,6 +201,8 @@ impl Trace {
 struct Builder {
     trace: Trace,
     by_uuid: HashMap<[u8; 16], usize>,
+    sessions: HashSet<[u8; 16]>,
+    blocks: usize,
 }
 
 impl Default for Builder {
@@ -163,6 +215,8 @@ impl Default for Builder {
                 summary: Summary::default(),
             },
             by_uuid: HashMap::new(),
+            sessions: HashSet::new(),
+            blocks: 0,
         }
     }
 }
@@ -177,6 +231,7 @@ impl Builder {
                 schemas: Vec::new(),
                 points: Vec::new(),
                 clock: ClockMap::default(),
+                first_segment: None,
             });
             processes.len() - 1
         })
@@ -203,13 +258,7 @@ impl Builder {
         }
     }
 
-    fn add_folder(&mut self, path: &std::path::Path) {
-        let folder = match ring::read_folder(path) {
-            Ok(folder) => folder,
-            // Removed by a clean end while we looked.
-            Err(_) if !path.exists() => return,
-            Err(damage) => return self.trace.summary.damage(damage),
-        };
+    fn add_folder(&mut self, folder: ring::Folder) {
         let process = self.process(&folder.process.identity);
         if let Some(info) = self.trace.processes.get_mut(process) {
             info.is_alive = folder.is_alive;
@@ -241,28 +290,18 @@ impl Builder {
                 lost: header.lost,
             });
             ring.ended = true;
+            ring.killed = true;
         }
-        if header.head == header.tail {
-            return;
+        if header.head != header.tail {
+            self.trace.summary.leftover_rings += 1;
+            let (from, to, sequence) = (header.tail, header.head, header.sequence_at_tail);
+            let source = Source::Ring(Box::new(leftover));
+            ring.blocks.push(Block { from, to, sequence, first_ticks: None, source });
         }
-        self.trace.summary.leftover_rings += 1;
-        let (from, to, sequence) = (header.tail, header.head, header.sequence_at_tail);
-        let source = if is_alive {
-            let mut bytes = Vec::new();
-            match ring::read_data(&leftover, &mut bytes) {
-                // Records below the new tail may be torn, but they are in a segment: position order drops them.
-                Ok((_, now)) if now == from => Source::Copy { path: leftover.path, bytes },
-                Ok(_) => return,
-                Err(damage) => return self.trace.summary.damage(damage),
-            }
-        } else {
-            Source::Ring(leftover)
-        };
-        ring.blocks.push(Block { from, to, sequence, first_ticks: None, source });
     }
 
     /// A segment that was sealed between listing and opening.
-    fn add_sealed(&mut self, path: &std::path::Path) {
+    fn add_sealed(&mut self, path: &Path) {
         if path.extension().is_some_and(|e| e == "open") {
             let sealed = path.with_extension("");
             if let Ok(index) = segment::index(&sealed) {
@@ -280,35 +319,71 @@ impl Builder {
         for damage in index.damage {
             summary.damage(damage);
         }
+        let identity = &index.header.identity;
+        self.sessions.insert(identity.session_id);
+        if let Some(info) = self.trace.processes.get_mut(process) {
+            let number = index.header.sequence;
+            info.first_segment = Some(info.first_segment.map_or(number, |first| first.min(number)));
+        }
+        if let Some(torn) = &index.torn {
+            self.add_torn(process, torn);
+        }
         let file = source::open(&path);
-        let (mut stored, mut raw) = (Vec::new(), Vec::new());
-        for found in index.blocks {
-            let header = &found.header;
+        let (mut buffer, mut raw) = (Vec::new(), Vec::new());
+        for Found { header, offset } in index.blocks {
+            let damage = |what: &str| Damage {
+                offset,
+                bytes: header.stored_len.into(),
+                events: header.events.into(),
+                ..Damage::of_file(&path, what)
+            };
             if header.kind == BlockKind::Data {
+                self.blocks += 1;
+                if self.blocks > MAX_BLOCKS {
+                    self.trace
+                        .summary
+                        .damage(damage("more blocks than one reading can have; name fewer files"));
+                    break;
+                }
+                // A block without bytes has nothing to read.
+                if header.from == header.to {
+                    continue;
+                }
                 let ring = self.trace.rings.entry((process, header.ring)).or_default();
+                let segment = u32::try_from(number).unwrap_or(u32::MAX);
+                let (stored_len, events) = (header.stored_len, header.events);
                 ring.blocks.push(Block {
                     from: header.from,
                     to: header.to,
                     sequence: header.sequence,
-                    first_ticks: (header.events != 0).then_some(header.first_ticks),
-                    source: Source::Segment { segment: number, found },
+                    first_ticks: (events != 0).then_some(header.first_ticks),
+                    source: Source::Segment { segment, stored_len, events, offset },
                 });
-                continue;
-            }
-            let Ok(file) = &file else { continue };
-            let read = segment::read_block(file, &found, &mut stored, &mut raw)
-                .and_then(|()| self.add_meta(process, found.header.kind, &raw));
-            if let Err(error) = read {
-                self.trace.summary.damage(Damage {
-                    file: path.clone(),
-                    offset: found.offset,
-                    bytes: found.header.stored_len.into(),
-                    events: 0,
-                    what: error.what.to_owned(),
-                });
+            } else if header.kind != BlockKind::Unknown && header.kind != BlockKind::End {
+                let read = match &file {
+                    Ok(file) => segment::read_block(file, offset, header.stored_len, &mut buffer, &mut raw)
+                        .and_then(|read| self.add_meta(process, read.kind, &raw))
+                        .map_err(|e| damage(e.what)),
+                    Err(error) => Err(damage(&error.to_string())),
+                };
+                if let Err(damage) = read {
+                    self.trace.summary.damage(damage);
+                }
             }
         }
         self.trace.segments.push(path);
+    }
+
+    fn add_torn(&mut self, process: usize, torn: &segment::Torn) {
+        let summary = &mut self.trace.summary;
+        summary.torn += 1;
+        summary.torn_bytes = summary.torn_bytes.saturating_add(torn.bytes);
+        if let Some(header) = torn.header.as_ref().filter(|h| h.kind == BlockKind::Data) {
+            self.trace.rings.entry((process, header.ring)).or_default().torn.push(TornBlock {
+                to: header.to,
+                sequence_after: header.sequence.saturating_add(header.events.into()),
+            });
+        }
     }
 
     fn add_meta(&mut self, process: usize, kind: BlockKind, payload: &[u8]) -> Result<(), DecodeError> {
@@ -352,9 +427,7 @@ impl Builder {
         // Every process of a boot has the same counter: the longest series tells its rate best.
         let mut slopes: HashMap<[u8; 16], (u64, f64)> = HashMap::new();
         for process in &trace.processes {
-            let ticks = process.points.iter().map(|p| p.ticks);
-            let span = ticks.clone().max().unwrap_or(0) - ticks.min().unwrap_or(0);
-            if let Some(slope) = slope_of(&process.points) {
+            if let Some((span, slope)) = slope_of(&process.points) {
                 let best = slopes.entry(process.identity.boot_id).or_insert((span, slope));
                 if span > best.0 {
                     *best = (span, slope);

@@ -6,14 +6,18 @@
 // Generated code of this crate's own events names it as other crates do.
 extern crate self as tracewell_schema;
 
+mod blob;
 pub mod catalog;
 pub mod decode;
 pub mod error;
 pub mod event;
 pub mod field;
+#[expect(clippy::doc_lazy_continuation, reason = "FORMAT.md is wrapped to be read as it is")]
 pub mod format;
 pub mod limits;
+mod plan;
 mod reduce;
+mod reduction;
 pub mod schema;
 pub mod types;
 pub mod value;

@@ -4,10 +4,18 @@ use std::net::IpAddr;
 
 use crate::event::Reduction;
 use crate::field::{SecretForm, ip_form};
-use crate::format::hex;
 
 /// Most bytes that a reduced text can have beyond the original's.
 pub(crate) const MAX_EXTRA: usize = 24;
+/// Digits of a keyed text.
+pub(crate) const KEYED_DIGITS: usize = 16;
+/// Digits of the longest length.
+pub(crate) const LENGTH_DIGITS: usize = 20;
+
+/// Whether a byte of UTF-8 is not the first of its character.
+pub(crate) const fn is_continuation(byte: u8) -> bool {
+    byte & 0xc0 == 0x80
+}
 
 /// First 16 bytes of the keyed hash.
 pub(crate) fn keyed(key: &[u8; 32], bytes: &[u8]) -> [u8; 16] {
@@ -26,35 +34,75 @@ pub(crate) fn reduce_bytes(
         Reduction::None => put(bytes),
         Reduction::Prefix { n, .. } => {
             let n = usize::from(n);
-            let end = match (is_text, std::str::from_utf8(bytes)) {
-                (true, Ok(text)) => text.char_indices().nth(n).map_or(bytes.len(), |(i, _)| i),
-                _ => n.min(bytes.len()),
-            };
+            // The n-th character ends where the next begins.
+            let mut starts = bytes.iter().enumerate().filter(|(_, b)| !is_text || !is_continuation(**b));
+            let end = starts.nth(n).map_or(bytes.len(), |(i, _)| i);
             put(bytes.get(..end).unwrap_or_default());
         }
         Reduction::HostOnly => put(host_of(bytes)),
-        Reduction::Keyed => put(hex(keyed(key, bytes).get(..8).unwrap_or_default()).as_bytes()),
-        Reduction::Length => put(bytes.len().to_string().as_bytes()),
+        Reduction::Keyed => put(&hex_digits(&keyed(key, bytes))),
+        Reduction::Length => {
+            let mut digits = [0; LENGTH_DIGITS];
+            put(decimal(bytes.len(), &mut digits));
+        }
         Reduction::Drop | Reduction::Off => put(b""),
     }
 }
 
-/// The host of a URL, without user, port, path and query; empty if there is none.
-fn host_of(url: &[u8]) -> &[u8] {
+// Emits must not allocate, so digits are made on the stack.
+fn hex_digits(hash: &[u8; 16]) -> [u8; KEYED_DIGITS] {
+    let digit = |n: u8| if n < 10 { b'0' + n } else { b'a' + (n - 10) };
+    std::array::from_fn(|i| {
+        let byte = hash.get(i / 2).copied().unwrap_or(0);
+        digit(if i % 2 == 0 { byte >> 4 } else { byte & 15 })
+    })
+}
+
+fn decimal(mut n: usize, digits: &mut [u8; LENGTH_DIGITS]) -> &[u8] {
+    let mut start = LENGTH_DIGITS;
+    for (i, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = b'0' + (n % 10) as u8;
+        n /= 10;
+        start = i;
+        if n == 0 {
+            break;
+        }
+    }
+    digits.get(start..).unwrap_or_default()
+}
+
+/// The host of a URL, without user, port, path and query; empty if there is none. What is not surely a host is not
+/// kept: whatever else a text holds may be what was to be removed.
+pub(crate) fn host_of(url: &[u8]) -> &[u8] {
+    let is_scheme = |s: &[u8]| {
+        s.first().is_some_and(u8::is_ascii_alphabetic)
+            && s.iter().all(|b| b.is_ascii_alphanumeric() || b"+.-".contains(b))
+    };
+    // A "://" further on is a part of the path or the query.
     let rest = match url.windows(3).position(|w| w == b"://") {
-        Some(at) => url.get(at + 3..).unwrap_or_default(),
-        None => url,
+        Some(at) if is_scheme(url.get(..at).unwrap_or_default()) => url.get(at + 3..).unwrap_or_default(),
+        _ => url.strip_prefix(b"//").unwrap_or(url),
     };
     let end = rest.iter().position(|b| b"/?#\\".contains(b)).unwrap_or(rest.len());
     let authority = rest.get(..end).unwrap_or_default();
     let start = authority.iter().rposition(|b| *b == b'@').map_or(0, |at| at + 1);
     let host = authority.get(start..).unwrap_or_default();
-    if host.first() == Some(&b'[') {
+    let (host, port) = if host.first() == Some(&b'[') {
         let end = host.iter().position(|b| *b == b']').map_or(host.len(), |at| at + 1);
-        return host.get(..end).unwrap_or_default();
-    }
-    let end = host.iter().position(|b| *b == b':').unwrap_or(host.len());
-    host.get(..end).unwrap_or_default()
+        host.split_at_checked(end).unwrap_or_default()
+    } else {
+        let end = host.iter().position(|b| *b == b':').unwrap_or(host.len());
+        host.split_at_checked(end).unwrap_or_default()
+    };
+    // "data:text" and "javascript:alert" are no host and port.
+    let is_port =
+        port.is_empty() || port.strip_prefix(b":").is_some_and(|p| p.iter().all(u8::is_ascii_digit));
+    let is_name = |b: &u8| b.is_ascii_alphanumeric() || b"-._".contains(b) || !b.is_ascii();
+    let is_host = match host {
+        [b'[', inner @ .., b']'] => inner.iter().all(|b| b.is_ascii_hexdigit() || b":.".contains(b)),
+        name => name.iter().all(is_name),
+    };
+    if is_port && is_host { host } else { b"" }
 }
 
 pub(crate) fn reduce_ip(ip: IpAddr, reduction: Reduction, key: &[u8; 32]) -> [u8; 17] {
@@ -118,10 +166,31 @@ mod tests {
             ("http://[2001:db8::1]:80/", "[2001:db8::1]"),
             ("https://example.com", "example.com"),
             ("https://a@b@c.example/", "c.example"),
+            ("//example.com/x", "example.com"),
+            ("https://b\u{fc}cher.example/", "b\u{fc}cher.example"),
+            // What is no host is not kept.
+            ("example.com/?next=http://token.secret/", "example.com"),
+            ("/login?next=http://token.secret/", ""),
+            ("data:text/html,secret", ""),
+            ("javascript:alert(1)", ""),
+            ("my password", ""),
+            ("https://[secret]/", ""),
+            ("https://[::1", ""),
+            ("file:///home/user", ""),
             ("", ""),
         ] {
             assert_eq!(host_of(url.as_bytes()), host.as_bytes(), "{url}");
         }
+    }
+
+    #[test]
+    fn digits() {
+        let mut buffer = [0; LENGTH_DIGITS];
+        for n in [0, 7, 10, 32_767, 4_294_967_295, usize::MAX] {
+            assert_eq!(decimal(n, &mut buffer), n.to_string().as_bytes());
+        }
+        let hash = std::array::from_fn(|i| (i * 17) as u8);
+        assert_eq!(&hex_digits(&hash), b"0011223344556677");
     }
 
     #[test]

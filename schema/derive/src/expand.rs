@@ -3,19 +3,14 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 
-use crate::check::{CATEGORIES, LEVELS, reduction};
-use crate::parse::{Class, EventInput, FieldInput};
+use syn::ext::IdentExt;
 
-/// Longest value of a field that sets no `max`, bytes.
-const DEFAULT_MAX: u16 = 4096;
+use crate::check::{CATEGORIES, LEVELS, reduction};
+use crate::parse::{Class, EventInput};
 
 fn variant(all: &[(&str, &str)], name: &str) -> Ident {
     let found = all.iter().find(|(n, _)| *n == name).map_or("Info", |(_, v)| *v);
     Ident::new(found, Span::call_site())
-}
-
-fn max_of(field: &FieldInput) -> u16 {
-    field.max.as_ref().and_then(|m| m.base10_parse().ok()).unwrap_or(DEFAULT_MAX)
 }
 
 pub(crate) fn expand(event: &EventInput) -> TokenStream {
@@ -35,16 +30,21 @@ pub(crate) fn expand(event: &EventInput) -> TokenStream {
     for (index, field) in event.fields.iter().enumerate() {
         let (fname, fty, sty) = (&field.ident, &field.ty, &field.static_ty);
         let span = syn::spanned::Spanned::span(fty);
-        let text_name = fname.to_string();
-        let (unit, fdoc, fopt, max) = (&field.unit, &field.doc, field.opt_in, max_of(field));
-        let max_len = usize::from(max);
+        let text_name = fname.unraw().to_string();
+        let (unit, fdoc, fopt) = (&field.unit, &field.doc, field.opt_in);
         let is_secret = field.class == Some(Class::Secret);
+        let max = match field.max.as_ref().and_then(|m| m.base10_parse::<u16>().ok()) {
+            Some(max) => quote!(#max),
+            None if is_secret => quote!(4096),
+            None => quote_spanned!(span=> <#sty as #k::Field>::DEFAULT_MAX),
+        };
+        let max_len = quote!(const { (#max) as usize });
         let class = match field.class {
             Some(Class::Secret) => quote!(Secret),
             Some(Class::Personal) => quote!(Personal),
             _ => quote!(Public),
         };
-        let own = match field.reduce.as_ref().and_then(|r| reduction(r).ok()) {
+        let own = match field.reduce.as_ref().and_then(|r| reduction(r, "").ok()) {
             None => quote!(None),
             Some((1, n, m)) => quote!(Prefix { n: #n, m: #m }),
             Some((2, ..)) => quote!(HostOnly),
@@ -100,22 +100,25 @@ pub(crate) fn expand(event: &EventInput) -> TokenStream {
             });
         }
     }
+    let too_long = format!(
+        "the schema of event `{ident}` is longer than 64 KiB: shorten documentation or names of values"
+    );
     let trailer = event.fields.len() * 2 + 1;
     let bytemuck_path = quote!(#private::bytemuck).to_string().replace(' ', "");
     let fixed_struct = quote! {
         #[derive(#core::clone::Clone, #core::marker::Copy, #private::bytemuck::Pod, #private::bytemuck::Zeroable)]
         #[bytemuck(crate = #bytemuck_path)]
         #[repr(C, packed)]
-        struct Fixed { #(#fixed_fields),* }
+        struct __TracewellFixed { #(#fixed_fields),* }
     };
 
     quote! {
         const _: () = {
             #fixed_struct
 
-            const FIXED: usize = #core::mem::size_of::<Fixed>();
-            static SLOT: #k::EventSlot = #k::EventSlot::new();
-            static SCHEMA: #k::SchemaRef = #k::SchemaRef {
+            const __TRACEWELL_FIXED: usize = #core::mem::size_of::<__TracewellFixed>();
+            static __TRACEWELL_SLOT: #k::EventSlot = #k::EventSlot::new();
+            const __TRACEWELL_SCHEMA: #k::SchemaRef = #k::SchemaRef {
                 name: #name,
                 category: #k::Category::#category,
                 level: #k::Level::#level,
@@ -124,30 +127,32 @@ pub(crate) fn expand(event: &EventInput) -> TokenStream {
                 text: #text,
                 fields: &[#(#refs),*],
             };
+            static __TRACEWELL_STATIC: #k::SchemaRef = __TRACEWELL_SCHEMA;
+            const _: () = #core::assert!(__TRACEWELL_SCHEMA.fits(), #too_long);
 
             #[automatically_derived]
             impl #impl_generics #k::Event for #ident #ty_generics #where_clause {
-                const SCHEMA: &'static #k::SchemaRef = &SCHEMA;
+                const SCHEMA: &'static #k::SchemaRef = &__TRACEWELL_STATIC;
                 const CATEGORY: #k::Category = #k::Category::#category;
                 const LEVEL: #k::Level = #k::Level::#level;
                 const OPT_IN: bool = #opt_in;
                 const PLAIN: bool = #plain;
-                const FIXED_LEN: usize = FIXED;
+                const FIXED_LEN: usize = __TRACEWELL_FIXED;
 
                 #[inline(always)]
                 fn slot() -> &'static #k::EventSlot {
-                    &SLOT
+                    &__TRACEWELL_SLOT
                 }
 
                 #[inline(always)]
                 fn encoded_len(&self) -> usize {
-                    FIXED #(#lens)*
+                    __TRACEWELL_FIXED #(#lens)*
                 }
 
                 #[inline(always)]
                 fn encode(&self, out: &mut [u8]) {
-                    let fixed = Fixed { #(#plain_fixed),* };
-                    if let #core::option::Option::Some((head, rest)) = out.split_first_chunk_mut::<FIXED>() {
+                    let fixed = __TracewellFixed { #(#plain_fixed),* };
+                    if let #core::option::Option::Some((head, rest)) = out.split_first_chunk_mut::<__TRACEWELL_FIXED>() {
                         head.copy_from_slice(#private::bytemuck::bytes_of(&fixed));
                         #(#puts)*
                         let _ = rest;
@@ -155,23 +160,23 @@ pub(crate) fn expand(event: &EventInput) -> TokenStream {
                 }
 
                 fn reduced_len_bound(&self) -> usize {
-                    FIXED + #trailer #(#bounds)*
+                    __TRACEWELL_FIXED + #trailer #(#bounds)*
                 }
 
                 fn encode_reduced(&self, plan: &#k::Plan, out: &mut [u8]) -> usize {
-                    let #core::option::Option::Some((head, rest)) = out.split_first_chunk_mut::<FIXED>() else {
+                    let #core::option::Option::Some((head, rest)) = out.split_first_chunk_mut::<__TRACEWELL_FIXED>() else {
                         return 0;
                     };
                     #[allow(unused_mut)]
                     let mut at = 0usize;
                     #(#reduced)*
-                    let fixed = Fixed { #(#locals),* };
+                    let fixed = __TracewellFixed { #(#locals),* };
                     head.copy_from_slice(#private::bytemuck::bytes_of(&fixed));
                     let trailer = match rest.get_mut(at..) {
-                        #core::option::Option::Some(tail) => plan.put_trailer(&SCHEMA, tail),
+                        #core::option::Option::Some(tail) => plan.put_trailer(&__TRACEWELL_STATIC, tail),
                         #core::option::Option::None => 0,
                     };
-                    FIXED + at + trailer
+                    __TRACEWELL_FIXED + at + trailer
                 }
             }
         };

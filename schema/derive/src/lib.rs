@@ -19,10 +19,15 @@ use proc_macro::TokenStream;
 #[proc_macro_derive(Event, attributes(event, field))]
 pub fn derive_event(input: TokenStream) -> TokenStream {
     let input = syn::parse_macro_input!(input as syn::DeriveInput);
-    parse::parse(&input)
-        .and_then(|event| check::check(&event).map(|()| expand::expand(&event)))
-        .unwrap_or_else(|error| error.to_compile_error())
-        .into()
+    let (event, mut errors) = parse::parse(&input);
+    if let Some(event) = &event {
+        check::check(event, &mut errors);
+    }
+    match (event, errors) {
+        (Some(event), None) => expand::expand(&event).into(),
+        (_, Some(errors)) => errors.to_compile_error().into(),
+        (None, None) => TokenStream::new(),
+    }
 }
 
 /// Makes an enum without data a field type: `#[value("name")]` names a variant (default: its name in snake case).

@@ -1,6 +1,8 @@
 //! From the input to what the attributes say.
 
 use proc_macro2::Span;
+use syn::ext::IdentExt;
+use syn::meta::ParseNestedMeta;
 use syn::spanned::Spanned;
 use syn::visit_mut::VisitMut;
 use syn::{
@@ -81,150 +83,156 @@ pub(crate) fn default_crate() -> Path {
     syn::parse_quote!(::tracewell::schema)
 }
 
-pub(crate) fn parse(input: &DeriveInput) -> Result<EventInput, Error> {
+/// What could be understood, and all errors found. `None` if there is nothing to check.
+pub(crate) fn parse(input: &DeriveInput) -> (Option<EventInput>, Option<Error>) {
     let mut errors = None;
     let Data::Struct(data) = &input.data else {
-        return Err(Error::new(
+        let error = Error::new(
             input.ident.span(),
             "derive(Event) needs a struct with named fields; for an enum as the type of a field use derive(FieldEnum)",
-        ));
-    };
-    let Fields::Named(named) = &data.fields else {
-        if matches!(data.fields, Fields::Unit) {
-            return finish(input, Vec::new(), None);
-        }
-        return Err(Error::new(
-            data.fields.span(),
-            "derive(Event) needs named fields, since the trace shows their names: write `struct Name { field: Type }`",
-        ));
+        );
+        return (None, Some(error));
     };
     let mut fields = Vec::new();
-    for field in &named.named {
-        match parse_field(field) {
-            Ok(field) => fields.push(field),
-            Err(error) => push(&mut errors, error),
+    match &data.fields {
+        Fields::Unit => {}
+        Fields::Named(named) => {
+            for field in &named.named {
+                fields.extend(parse_field(field, &mut errors));
+            }
+        }
+        Fields::Unnamed(unnamed) => {
+            let error = Error::new(
+                unnamed.span(),
+                "derive(Event) needs named fields, since the trace shows their names: write `struct Name { field: Type }`",
+            );
+            return (None, Some(error));
         }
     }
-    finish(input, fields, errors)
+    let event = parse_event(input, fields, &mut errors);
+    (Some(event), errors)
 }
 
-fn finish(
-    input: &DeriveInput,
-    fields: Vec<FieldInput>,
-    mut errors: Option<Error>,
-) -> Result<EventInput, Error> {
+/// Sets what may be given once.
+fn once<T>(slot: &mut Option<T>, value: T, meta: &ParseNestedMeta<'_>, whose: &str) -> Result<(), Error> {
+    if slot.replace(value).is_some() {
+        let what = meta.path.get_ident().map_or_else(String::new, ToString::to_string);
+        return Err(meta.error(format!("{whose} has `{what}` twice: keep one")));
+    }
+    Ok(())
+}
+
+fn parse_event(input: &DeriveInput, fields: Vec<FieldInput>, errors: &mut Option<Error>) -> EventInput {
+    let ident = &input.ident;
+    let whose = format!("event `{ident}`");
     let (mut name, mut category, mut level, mut text) = (None, None, None, None);
-    let (mut opt_in, mut krate) = (false, default_crate());
+    let (mut opt_in, mut krate) = (None, None);
+    let mut broken = false;
     for attr in input.attrs.iter().filter(|a| a.path().is_ident("event")) {
         let parsed = attr.parse_nested_meta(|meta| {
-            if meta.path.is_ident("name") {
-                name = Some(meta.value()?.parse::<LitStr>()?);
+            let slot = if meta.path.is_ident("name") {
+                &mut name
             } else if meta.path.is_ident("category") {
-                category = Some(meta.value()?.parse::<LitStr>()?);
+                &mut category
             } else if meta.path.is_ident("level") {
-                level = Some(meta.value()?.parse::<LitStr>()?);
+                &mut level
             } else if meta.path.is_ident("text") {
-                text = Some(meta.value()?.parse::<LitStr>()?);
+                &mut text
             } else if meta.path.is_ident("opt_in") {
-                opt_in = true;
+                return once(&mut opt_in, (), &meta, &whose);
             } else if meta.path.is_ident("crate") {
-                krate = meta.value()?.parse::<LitStr>()?.parse()?;
+                let path = meta.value()?.parse::<LitStr>()?.parse::<Path>()?;
+                return once(&mut krate, path, &meta, &whose);
             } else {
-                return Err(meta.error(
-                    "unknown attribute of an event; there are: name, category, level, text, opt_in, crate",
-                ));
+                return Err(meta.error(format!(
+                    "unknown attribute of {whose}; there are: name, category, level, text, opt_in, crate"
+                )));
+            };
+            once(slot, meta.value()?.parse::<LitStr>()?, &meta, &whose)
+        });
+        if let Err(error) = parsed {
+            broken = true;
+            push(errors, error);
+        }
+    }
+    // A default stands in for what is missing, so that the rest can be checked.
+    let mut need = |value: Option<LitStr>, what: &str, example: &str, default: &str| {
+        value.unwrap_or_else(|| {
+            // After a broken attribute, what follows it was not read: it may well be there.
+            if !broken {
+                let message = format!("{whose} has no {what}: add `#[event({what} = {example:?})]`");
+                push(errors, Error::new(ident.span(), message));
+            }
+            LitStr::new(default, Span::call_site())
+        })
+    };
+    EventInput {
+        name: need(name, "name", "custom.something_happened", "custom.unnamed"),
+        category: need(category, "category", "custom", "custom"),
+        level: need(level, "level", "info", "info"),
+        text: need(text, "text", "something happened to {field}", ""),
+        ident: ident.clone(),
+        generics: input.generics.clone(),
+        krate: krate.unwrap_or_else(default_crate),
+        opt_in: opt_in.is_some(),
+        doc: doc_of(&input.attrs),
+        fields,
+    }
+}
+
+fn parse_field(field: &syn::Field, errors: &mut Option<Error>) -> Option<FieldInput> {
+    let ident = field.ident.clone()?;
+    let whose = format!("field `{}`", ident.unraw());
+    let (mut class, mut unit, mut max, mut reduce, mut opt_in) = (None, None, None, None, None);
+    let mut broken = false;
+    for attr in field.attrs.iter().filter(|a| a.path().is_ident("field")) {
+        let parsed = attr.parse_nested_meta(|meta| {
+            let new = if meta.path.is_ident("public") {
+                Class::Public
+            } else if meta.path.is_ident("personal") {
+                Class::Personal
+            } else if meta.path.is_ident("secret") {
+                Class::Secret
+            } else if meta.path.is_ident("unit") {
+                return once(&mut unit, meta.value()?.parse::<LitStr>()?, &meta, &whose);
+            } else if meta.path.is_ident("max") {
+                return once(&mut max, meta.value()?.parse::<LitInt>()?, &meta, &whose);
+            } else if meta.path.is_ident("reduce") {
+                return once(&mut reduce, meta.value()?.parse::<LitStr>()?, &meta, &whose);
+            } else if meta.path.is_ident("opt_in") {
+                return once(&mut opt_in, (), &meta, &whose);
+            } else {
+                return Err(meta.error(format!(
+                    "unknown attribute of {whose}; there are: public, personal, secret, unit, max, reduce, opt_in"
+                )));
+            };
+            if class.replace(new).is_some() {
+                return Err(meta.error(format!(
+                    "{whose} has two privacy classes: keep one of public, personal, secret"
+                )));
             }
             Ok(())
         });
         if let Err(error) = parsed {
-            push(&mut errors, error);
+            broken = true;
+            push(errors, error);
         }
     }
-    let missing = |what: &str, example: &str| {
-        Error::new(
-            input.ident.span(),
-            format!("event `{}` has no {what}: add `#[event({what} = {example:?})]`", input.ident),
-        )
-    };
-    for (value, what, example) in [
-        (&name, "name", "custom.something_happened"),
-        (&category, "category", "custom"),
-        (&level, "level", "info"),
-        (&text, "text", "something happened to {field}"),
-    ] {
-        if value.is_none() {
-            push(&mut errors, missing(what, example));
-        }
-    }
-    match (errors, name, category, level, text) {
-        (None, Some(name), Some(category), Some(level), Some(text)) => Ok(EventInput {
-            ident: input.ident.clone(),
-            generics: input.generics.clone(),
-            krate,
-            name,
-            category,
-            level,
-            text,
-            opt_in,
-            doc: doc_of(&input.attrs),
-            fields,
-        }),
-        (Some(errors), ..) => Err(errors),
-        _ => Err(Error::new(Span::call_site(), "an event needs name, category, level and text")),
-    }
-}
-
-fn parse_field(field: &syn::Field) -> Result<FieldInput, Error> {
-    let Some(ident) = field.ident.clone() else {
-        return Err(Error::new(field.span(), "fields of an event have names"));
-    };
-    let (mut class, mut unit, mut max, mut reduce, mut opt_in) = (None, String::new(), None, None, false);
-    for attr in field.attrs.iter().filter(|a| a.path().is_ident("field")) {
-        attr.parse_nested_meta(|meta| {
-            let mut set = |to| {
-                if class.replace(to).is_some() {
-                    return Err(meta.error(format!(
-                        "field `{ident}` has two privacy classes: keep one of public, personal, secret"
-                    )));
-                }
-                Ok(())
-            };
-            if meta.path.is_ident("public") {
-                set(Class::Public)
-            } else if meta.path.is_ident("personal") {
-                set(Class::Personal)
-            } else if meta.path.is_ident("secret") {
-                set(Class::Secret)
-            } else if meta.path.is_ident("unit") {
-                unit = meta.value()?.parse::<LitStr>()?.value();
-                Ok(())
-            } else if meta.path.is_ident("max") {
-                max = Some(meta.value()?.parse::<LitInt>()?);
-                Ok(())
-            } else if meta.path.is_ident("reduce") {
-                reduce = Some(meta.value()?.parse::<LitStr>()?);
-                Ok(())
-            } else if meta.path.is_ident("opt_in") {
-                opt_in = true;
-                Ok(())
-            } else {
-                Err(meta.error(format!(
-                    "unknown attribute of field `{ident}`; there are: public, personal, secret, unit, max, reduce, opt_in"
-                )))
-            }
-        })?;
+    if class.is_none() && broken {
+        // The class may stand after what was not understood.
+        class = Some(Class::Public);
     }
     let mut static_ty = field.ty.clone();
     Static.visit_type_mut(&mut static_ty);
-    Ok(FieldInput {
+    Some(FieldInput {
         ident,
         ty: field.ty.clone(),
         static_ty,
         class,
-        unit,
+        unit: unit.map_or_else(String::new, |u| u.value()),
         max,
         reduce,
-        opt_in,
+        opt_in: opt_in.is_some(),
         doc: doc_of(&field.attrs),
     })
 }

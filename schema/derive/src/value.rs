@@ -2,6 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
+use syn::ext::IdentExt;
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
 use syn::{Data, DeriveInput, Error, Expr, Fields, LitStr, Path, Token};
@@ -33,6 +34,16 @@ fn snake(name: &str) -> String {
     out
 }
 
+fn no_generics(input: &DeriveInput) -> Result<(), Error> {
+    if input.generics.params.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new_spanned(
+        &input.generics,
+        format!("`{}` is the type of a field and has no parameters: remove them", input.ident),
+    ))
+}
+
 pub(crate) fn expand_enum(input: &DeriveInput) -> Result<TokenStream, Error> {
     let k = krate(input)?;
     let ident = &input.ident;
@@ -42,7 +53,9 @@ pub(crate) fn expand_enum(input: &DeriveInput) -> Result<TokenStream, Error> {
             "derive(FieldEnum) needs an enum; for a set of flags use derive(FieldFlags)",
         ));
     };
+    no_generics(input)?;
     let mut entries = Vec::new();
+    let mut names = Vec::new();
     for variant in &data.variants {
         if !matches!(variant.fields, Fields::Unit) {
             return Err(Error::new_spanned(
@@ -53,10 +66,26 @@ pub(crate) fn expand_enum(input: &DeriveInput) -> Result<TokenStream, Error> {
                 ),
             ));
         }
-        let mut name = snake(&variant.ident.to_string());
+        let mut name = snake(&variant.ident.unraw().to_string());
         for attr in variant.attrs.iter().filter(|a| a.path().is_ident("value")) {
             name = attr.parse_args::<LitStr>()?.value();
         }
+        if name.is_empty() || name.len() > 255 {
+            return Err(Error::new_spanned(
+                variant,
+                format!("the name of variant `{}` has 1 to 255 bytes", variant.ident),
+            ));
+        }
+        if names.contains(&name) {
+            return Err(Error::new_spanned(
+                variant,
+                format!(
+                    "variant `{}` has the name {name:?} of another: give it its own with `#[value(\"...\")]`",
+                    variant.ident
+                ),
+            ));
+        }
+        names.push(name.clone());
         let v = &variant.ident;
         entries.push(quote!((#ident::#v as u32, #name)));
     }
@@ -90,7 +119,10 @@ struct Flag {
 
 impl syn::parse::Parse for Flag {
     fn parse(input: syn::parse::ParseStream<'_>) -> Result<Self, Error> {
-        let ident = input.parse()?;
+        let ident: syn::Ident = input.parse()?;
+        if !input.peek(Token![=]) {
+            return Err(Error::new(ident.span(), format!("flag `{ident}` has no mask: write `{ident} = 1`")));
+        }
         input.parse::<Token![=]>()?;
         Ok(Self { ident, mask: input.parse()? })
     }
@@ -114,6 +146,12 @@ pub(crate) fn expand_flags(input: &DeriveInput) -> Result<TokenStream, Error> {
             "derive(FieldFlags) needs a struct of one integer: `struct Name(pub u32);`",
         ));
     };
+    no_generics(input)?;
+    if let syn::Type::Path(path) = &inner
+        && ["i8", "i16", "i32", "i64", "isize", "usize", "u128", "i128"].iter().any(|t| path.path.is_ident(t))
+    {
+        return Err(Error::new_spanned(&inner, "flags are held in u8, u16, u32 or u64: write one of these"));
+    }
     let mut flags = Vec::new();
     for attr in input.attrs.iter().filter(|a| a.path().is_ident("flags")) {
         let list = attr.meta.require_list()?;
@@ -152,8 +190,7 @@ pub(crate) fn expand_flags(input: &DeriveInput) -> Result<TokenStream, Error> {
             type Fixed = u64;
             #[inline(always)]
             fn fixed(&self, _max: usize) -> u64 {
-                let bits: #inner = self.0;
-                u64::from(bits).to_le()
+                <u64 as #core::convert::From<#inner>>::from(self.0).to_le()
             }
         }
         #[automatically_derived]

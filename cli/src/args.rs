@@ -1,158 +1,328 @@
-//! The arguments.
+//! Arguments and help.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum, ValueHint};
+use tracewell::settings::{parse_duration, parse_size};
+use tracewell::{Category, Level};
+use tracewell_schema::Reduction;
 
-/// Traces what a product's components do, when you say so.
+/// Records what the components of a product do, when the user asks for it, and shows it.
 ///
-/// Tracing is off until you enable it. Everything stays on this computer.
+/// Tracing is off until `tracewell enable`. What is recorded stays on this computer, in a directory that only this
+/// user can read; `tracewell status` lists every place.
 #[derive(Debug, Parser)]
-#[command(
-    name = "tracewell",
-    version,
-    max_term_width = 100,
-    after_help = "\
-Examples:
-  tracewell enable --level info --for 30m    record for half an hour
-  tracewell status                           what is recorded, where, until when
-  tracewell disable                          stop
-  tracewell read                             write readable trace files
-  tracewell demo                             see all of it in a few seconds"
-)]
+#[command(name = "tracewell", version, propagate_version = true, after_help = EXAMPLES, max_term_width = 110)]
 pub(crate) struct Args {
-    /// Trace directory [default: $TRACEWELL_DIR, else /var/lib/tracewell for root, else the user's state directory]
-    #[arg(long, global = true, value_name = "DIR")]
+    /// Trace directory [default: $TRACEWELL_DIR, else /var/lib/tracewell for root, else $XDG_STATE_HOME/tracewell or
+    /// ~/.local/state/tracewell]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) dir: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  tracewell demo                          see everything at work, in a few seconds
+  tracewell enable --for 30m              record for half an hour
+  tracewell watch                         record what this computer does (in another terminal)
+  tracewell status                        what is on, who records, where it lies
+  tracewell disable
+  tracewell read                          write readable trace files
+
+Exit codes: 0 done; 2 an error; 3 the trace was read, but events in it are lost or damaged.";
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Start to record; running components follow at once
+    /// Switch tracing on; running components begin to record at once
     Enable(Enable),
-    /// Stop recording
+    /// Switch tracing off
+    #[command(after_help = "What was recorded stays; `tracewell read` shows it, `tracewell purge` deletes it.")]
     Disable,
-    /// What is on, until when, who is attached, where data lies, and why nothing comes
-    Status {
-        /// As JSON (cli/STATUS.md)
-        #[arg(long)]
-        json: bool,
-    },
-    /// Turn a trace into readable files or JSON
+    /// Say what is on, who records, where data lies, and why a component delivers nothing
+    Status(Status),
+    /// Turn what was recorded into readable trace files, or JSON
     Read(Read),
-    /// Run the sensor: record what happens on this machine, until Ctrl-C
+    /// Record what this computer does: launches, modules, connections, downloads
     Watch(Watch),
-    /// Enable, record two components, kill one, read: all in a private temporary directory
+    /// Show the whole path on real activity, in a private temporary directory
     Demo(Demo),
-    /// Delete recorded sessions and what dead processes left
-    Purge {
-        /// Delete; without it, only say what would be deleted
-        #[arg(long)]
-        yes: bool,
-    },
-    /// Print a completion script for a shell
+    /// Delete what was recorded
+    Purge(Purge),
+    /// Print a completion script
+    #[command(after_help = "Example:\n  tracewell completions bash > ~/.local/share/bash-completion/completions/tracewell")]
     Completions {
-        /// Shell
+        /// For which shell
         shell: clap_complete::Shell,
     },
     #[command(hide = true)]
-    DemoComponent {
-        #[arg(long, default_value_t = 60)]
-        seconds: u64,
-    },
+    DemoComponent(DemoComponent),
 }
 
-/// What to record. What is not given comes from settings.toml, and is kept there.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+What is given is kept in settings.toml of the trace directory and is the default of the next `enable`.
+
+Examples:
+  tracewell enable                                   as last time; at first everything at level info
+  tracewell enable --for 30m --level debug
+  tracewell enable --category network=debug,process  these two and nothing else
+  tracewell enable --category all,network=trace      everything, and the network in all detail
+  tracewell enable --opt-in web.login --opt-in message.mail.subject
+  tracewell enable --reduce network.connection.remote_address=keyed")]
 pub(crate) struct Enable {
-    /// Level of all categories: error, warn, info, debug, trace
-    #[arg(long, value_name = "LEVEL")]
-    pub(crate) level: Option<String>,
-    /// Only these categories, each with a level of its own if wanted: network=debug,download
-    #[arg(long, value_name = "CATEGORY[=LEVEL]", value_delimiter = ',')]
-    pub(crate) category: Vec<String>,
-    /// Stop by itself after this time: 30m, 2h
-    #[arg(long = "for", value_name = "TIME")]
-    pub(crate) duration: Option<String>,
-    /// Most bytes on disk: 512M, 2G; the oldest segments go first
-    #[arg(long, value_name = "SIZE")]
+    /// Least severe level to record: error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", value_parser = level)]
+    pub(crate) level: Option<Level>,
+    /// Record only these categories, each at its own level if one is given; `all` names every category
+    #[arg(long = "category", value_name = "NAME[=LEVEL],..", value_delimiter = ',', value_parser = category_level)]
+    pub(crate) categories: Vec<CategoryLevel>,
+    /// End by itself after this time, as 90s, 30m, 2h, 7d; `forever` lasts until `tracewell disable`
+    #[arg(long = "for", value_name = "TIME", value_parser = lasting)]
+    pub(crate) duration: Option<Lasting>,
+    /// Keep at most so much on the disk, as 512M or 2G; the oldest goes first
+    #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) max_size: Option<String>,
-    /// Enable an opt-in event or field by its full name, as web.visit.path
+    /// Also record this event or field, which is off otherwise; `none` forgets those of last time
     #[arg(long, value_name = "NAME")]
     pub(crate) opt_in: Vec<String>,
-    /// Keep less of a field, as process.start.command_line=length
-    #[arg(long, value_name = "FIELD=REDUCTION")]
-    pub(crate) reduce: Vec<String>,
+    /// Keep less of a field than its component would: prefix(N), host_only, keyed, length or drop; `none` forgets
+    /// those of last time
+    #[arg(long, value_name = "FIELD=REDUCTION", value_parser = reduction)]
+    pub(crate) reduce: Vec<Reduce>,
+    /// Forget the settings of last time
+    #[arg(long)]
+    pub(crate) defaults: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+/// A category and its level, if it has one of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CategoryLevel {
+    /// `None`: all.
+    pub(crate) category: Option<Category>,
+    /// `Some(None)`: off.
+    pub(crate) level: Option<Option<Level>>,
+}
+
+/// How long an `enable` lasts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Lasting {
+    Forever,
+    /// As the settings keep it.
+    Text(String),
+}
+
+/// A field and how little of it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reduce {
+    None,
+    Field(String, Reduction),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  tracewell status\n  tracewell status scanner       why does it deliver nothing?\n  \
+tracewell status --json        for programs; cli/STATUS.md is the contract")]
+pub(crate) struct Status {
+    /// Explain these components, also if they are not attached
+    #[arg(value_name = "COMPONENT")]
+    pub(crate) components: Vec<String>,
+    /// One JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Form of what is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// Lines for people
     Text,
-    /// One object a line (reader/JSON.md)
+    /// One object a line; reader/JSON.md is the contract
     Json,
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Text is written into files, one for each process and all.trace.log with everything; JSON goes to standard output unless
+--out is given. A summary is written to standard error.
+
+Examples:
+  tracewell read                                  everything of the trace directory
+  tracewell read --last --out /tmp/trace          the newest session
+  tracewell read --stdout --category network --since 10m | less
+  tracewell read --format json | jq -r 'select(.event == \"process.start\") | .fields.image_path'
+
+Exit codes: 0 complete; 2 an error; 3 something is lost or damaged (the summary says what).")]
 pub(crate) struct Read {
     /// Trace directories, sessions, segments or ring folders [default: the trace directory]
+    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub(crate) paths: Vec<PathBuf>,
-    /// Where to write the trace files [default: a new folder here]
-    #[arg(long, value_name = "DIR")]
+    /// Only the newest session of the trace directory
+    #[arg(long, conflicts_with = "paths")]
+    pub(crate) last: bool,
+    /// Folder for the trace files [default: ./tracewell-trace-TIME]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with = "stdout")]
     pub(crate) out: Option<PathBuf>,
-    /// Form of the output; json goes to standard output
+    /// Form of the output
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: Format,
-    /// Write to standard output instead of files
+    /// Everything, merged by time, to standard output; no files
     #[arg(long)]
     pub(crate) stdout: bool,
-    /// Times in this computer's zone instead of UTC
+    /// Times of this computer's zone instead of UTC (text only)
     #[arg(long)]
     pub(crate) local: bool,
     /// Only these categories
-    #[arg(long, value_delimiter = ',')]
-    pub(crate) category: Vec<tracewell_schema::Category>,
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',', value_parser = category)]
+    pub(crate) category: Vec<Category>,
     /// Only this level and more severe ones
-    #[arg(long)]
-    pub(crate) level: Option<tracewell_schema::Level>,
+    #[arg(long, value_name = "LEVEL", value_parser = level)]
+    pub(crate) level: Option<Level>,
     /// Only these components
-    #[arg(long)]
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     pub(crate) component: Vec<String>,
-    /// Only these process ids
-    #[arg(long)]
+    /// Only these processes
+    #[arg(long, value_name = "PID,..", value_delimiter = ',')]
     pub(crate) pid: Vec<u32>,
     /// Only these events, by full name
-    #[arg(long)]
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     pub(crate) event: Vec<String>,
-    /// Not before this time: 2026-11-23T17:44:36Z
+    /// Not before: a time in UTC (2026-11-23T17:44:36Z, or without Z in the zone that is shown), or how long ago (10m)
     #[arg(long, value_name = "TIME")]
-    pub(crate) since: Option<jiff::Timestamp>,
-    /// Not after this time
+    pub(crate) since: Option<String>,
+    /// Not after
     #[arg(long, value_name = "TIME")]
-    pub(crate) until: Option<jiff::Timestamp>,
+    pub(crate) until: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Runs until it is interrupted (Ctrl-C). It records only while tracing is enabled.
+
+Examples:
+  tracewell enable --for 30m && tracewell watch
+  tracewell watch --downloads ~/Downloads --downloads /srv/incoming --hash-list bad.sha256")]
 pub(crate) struct Watch {
-    /// Folder in which downloads appear; may be given several times [default: yours]
-    #[arg(long, value_name = "DIR")]
+    /// Folders in which downloads appear [default: the user's download folder]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) downloads: Vec<PathBuf>,
-    /// File with one SHA-256 a line: such downloads are detected
-    #[arg(long, value_name = "FILE")]
+    /// File with one SHA-256 a line; downloads with such a hash are detected
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) hash_list: Option<PathBuf>,
-    /// Stop after this time
-    #[arg(long = "for", value_name = "TIME")]
-    pub(crate) duration: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Enables tracing in a private temporary directory, starts two components (the real sensor, and one that emits every event of
+the catalog), causes some real activity, kills one component, disables, reads, and measures the cost of an emit. Nothing
+outside the temporary directory and its rings in memory is touched.
+
+Exit codes: 0 nothing was lost; 2 an error; 3 something was lost.")]
 pub(crate) struct Demo {
-    /// How long to record
-    #[arg(long, default_value_t = 3)]
+    /// How long the components run
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub(crate) seconds: u64,
-    /// Show more lines of each category
-    #[arg(long, default_value_t = 1)]
-    pub(crate) lines: usize,
+    /// Keep the raw trace too, not only the readable files
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Deletes finished sessions and the rings that dead processes left. What a running process records into is never touched, and
+settings stay. Without --yes nothing is deleted.
+
+Examples:
+  tracewell purge          what would be deleted
+  tracewell purge --yes")]
+pub(crate) struct Purge {
+    /// Really delete
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DemoComponent {
+    /// What it plays.
+    #[arg(value_enum)]
+    pub(crate) role: Role,
+    #[arg(long)]
+    pub(crate) downloads: Option<PathBuf>,
+    #[arg(long)]
+    pub(crate) hash_list: Option<PathBuf>,
+}
+
+/// A child of the demo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    Sensor,
+    Loadgen,
+}
+
+fn category(text: &str) -> Result<Category, String> {
+    text.trim().parse()
+}
+
+fn level(text: &str) -> Result<Level, String> {
+    text.trim().parse()
+}
+
+fn category_level(text: &str) -> Result<CategoryLevel, String> {
+    let (name, level_text) = text.split_once('=').map_or((text, None), |(name, level)| (name, Some(level)));
+    let category = if name.trim() == "all" { None } else { Some(category(name)?) };
+    let level = match level_text.map(str::trim) {
+        None => None,
+        Some("off") => Some(None),
+        Some(text) => Some(Some(level(text)?)),
+    };
+    Ok(CategoryLevel { category, level })
+}
+
+fn lasting(text: &str) -> Result<Lasting, String> {
+    if text == "forever" {
+        return Ok(Lasting::Forever);
+    }
+    let _: Duration = parse_duration(text)?;
+    Ok(Lasting::Text(text.trim().to_owned()))
+}
+
+fn size(text: &str) -> Result<String, String> {
+    parse_size(text)?;
+    Ok(text.trim().to_owned())
+}
+
+fn reduction(text: &str) -> Result<Reduce, String> {
+    if text == "none" {
+        return Ok(Reduce::None);
+    }
+    let (field, reduction) = text
+        .split_once('=')
+        .ok_or_else(|| format!("{text:?} is no reduction; write EVENT.FIELD=REDUCTION, as web.visit.host=keyed"))?;
+    Ok(Reduce::Field(field.trim().to_owned(), reduction.trim().parse()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn categories_with_and_without_level() {
+        let network = Some(Category::Network);
+        assert_eq!(category_level("network"), Ok(CategoryLevel { category: network, level: None }));
+        let debug = CategoryLevel { category: network, level: Some(Some(Level::Debug)) };
+        assert_eq!(category_level("network=debug"), Ok(debug));
+        assert_eq!(category_level("all=off"), Ok(CategoryLevel { category: None, level: Some(None) }));
+        assert!(category_level("nonsense").is_err() && category_level("network=loud").is_err());
+        assert_eq!(lasting("forever"), Ok(Lasting::Forever));
+        assert!(lasting("5 minutes").is_err());
+        assert!(reduction("web.visit.host").is_err() && reduction("web.visit.host=loud").is_err());
+    }
 }

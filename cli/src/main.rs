@@ -1,57 +1,71 @@
-//! The `tracewell` command: arguments to a library call to an exit code.
+//! The `tracewell` command: switches tracing on and off, says what is recorded and where, reads traces.
 //!
-//! Exit codes: 0 done; 2 an error (what, where, what to do, on stderr); 3 a trace was read but something was lost or
-//! damaged.
+//! Exit codes: 0 done; 2 an error, said on stderr; 3 the trace was read, but something in it is lost or damaged.
+#![deny(unsafe_code)]
 
+mod activity;
 mod args;
 mod demo;
+mod demo_component;
 mod enable;
+mod explain;
+mod interrupt;
+mod measure;
 mod output;
+mod place;
+mod progress;
 mod purge;
 mod read;
-mod signal;
+mod rings;
+mod segments;
 mod status;
+mod status_text;
 mod watch;
 
 use std::process::ExitCode;
 
-use args::{Args, Command};
 use clap::{CommandFactory, Parser};
 
-/// Something that ends a command: a sentence for the user.
-type Failure = Box<dyn std::error::Error>;
-/// How a command ended in order.
-type Outcome = Result<ExitCode, Failure>;
+use args::{Args, Command};
+use output::{Failure, Out};
+
+/// Everything was done.
+const OK: u8 = 0;
+/// It could not be done.
+const ERROR: u8 = 2;
+/// The trace was read, but it is not complete.
+const INCOMPLETE: u8 = 3;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    match run(&args) {
+    let mut out = Out::new();
+    let done = run(args, &mut out);
+    let code = match done.and_then(|code| out.flush().map(|()| code)) {
         Ok(code) => code,
-        Err(error) if output::is_broken_pipe(error.as_ref()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("tracewell: {error}");
-            ExitCode::from(2)
+        // Whoever reads our output has seen enough: `tracewell read --stdout | head` is no error.
+        Err(Failure::Pipe) => OK,
+        Err(Failure::Message(lines)) => {
+            output::complain(&lines);
+            ERROR
         }
-    }
+    };
+    ExitCode::from(code)
 }
 
-fn run(args: &Args) -> Outcome {
-    let dirs = || tracewell::dirs::Dirs::resolve(args.dir.as_deref());
-    match &args.command {
-        Command::Enable(enable) => enable::enable(&dirs()?, enable),
-        Command::Disable => enable::disable(&dirs()?),
-        Command::Status { json } => status::status(&dirs()?, *json),
-        Command::Read(read) => read::read(&dirs()?, read),
-        Command::Watch(watch) => watch::watch(&dirs()?, watch),
-        Command::Demo(demo) => demo::demo(demo),
-        Command::Purge { yes } => purge::purge(&dirs()?, *yes),
+fn run(args: Args, out: &mut Out) -> Result<u8, Failure> {
+    let dir = args.dir.as_deref();
+    match args.command {
+        Command::Enable(enable) => enable::enable(dir, &enable, out),
+        Command::Disable => enable::disable(dir, out),
+        Command::Status(status) => status::status(dir, &status, out),
+        Command::Read(read) => read::read(dir, &read, out),
+        Command::Watch(watch) => watch::watch(dir, &watch, out),
+        Command::Demo(demo) => demo::demo(&demo, out),
+        Command::Purge(purge) => purge::purge(dir, &purge, out),
         Command::Completions { shell } => {
-            let mut command = Args::command();
-            let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut command, "tracewell", &mut script);
-            output::print(&String::from_utf8_lossy(&script))?;
-            Ok(ExitCode::SUCCESS)
+            clap_complete::generate(shell, &mut Args::command(), "tracewell", out);
+            Ok(OK)
         }
-        Command::DemoComponent { seconds } => demo::load(&dirs()?, *seconds),
+        Command::DemoComponent(component) => demo_component::run(dir, &component, out),
     }
 }

@@ -1,54 +1,181 @@
-//! Printing: everything that comes from paths or traces is escaped.
+//! What is printed. Paths and texts of a trace come from strangers: everything passes [`safe`] or the reader's
+//! renderers, so that no byte of them can steer a terminal.
 
-use std::io::{self, Write};
-use std::path::Path;
+use std::ffi::OsStr;
+use std::fmt;
+use std::io::{self, BufWriter, StdoutLock, Write};
 
-use tracewell_reader::render::escape::Escaped;
+use tracewell_reader::render::escape::push_escaped;
 
-/// Prints to standard output.
-pub(crate) fn print(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
+/// Why a command ended early.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Nobody reads our output any more.
+    Pipe,
+    /// An error for the user, in lines: what, where, what to do.
+    Message(Vec<String>),
 }
 
-/// A path, safe to print.
-pub(crate) fn path(path: &Path) -> String {
-    Escaped(&path.to_string_lossy()).to_string()
+impl Failure {
+    /// An error of one line.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self::Message(vec![message.into()])
+    }
+
+    /// An error whose text has line ends of its own.
+    pub(crate) fn of_lines(message: &impl ToString) -> Self {
+        Self::Message(message.to_string().lines().map(str::to_owned).collect())
+    }
 }
 
-/// A size for people.
+/// What to do about an error of the system, to be put after it.
+pub(crate) fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "; choose a directory of this user's own with --dir, or TRACEWELL_DIR",
+        io::ErrorKind::ReadOnlyFilesystem => "; choose a writable place with --dir, or TRACEWELL_DIR",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; make room (`tracewell purge` deletes old traces), or choose another place"
+        }
+        io::ErrorKind::NotFound => "; check the path",
+        _ => "",
+    }
+}
+
+/// Text or a path, safe to print within a line.
+pub(crate) fn safe(text: impl AsRef<OsStr>) -> String {
+    let mut out = String::new();
+    push_escaped(&mut out, text.as_ref().as_encoded_bytes(), None);
+    out
+}
+
+/// Prints an error.
+pub(crate) fn complain(lines: &[String]) {
+    let mut err = io::stderr().lock();
+    for (i, line) in lines.iter().enumerate() {
+        let head = if i == 0 { "tracewell: " } else { "  " };
+        let _ = writeln!(err, "{head}{}", safe_keeping_backslashes(line));
+    }
+}
+
+/// Messages may hold paths that are not escaped yet, and some that are: a backslash stays one.
+fn safe_keeping_backslashes(text: &str) -> String {
+    text.split('\\').map(safe).collect::<Vec<_>>().join("\\")
+}
+
+/// Prints a note on stderr.
+pub(crate) fn note(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{}", safe_keeping_backslashes(line));
+}
+
+/// Standard output, buffered; a closed pipe ends the command quietly.
+#[derive(Debug)]
+pub(crate) struct Out {
+    writer: BufWriter<StdoutLock<'static>>,
+}
+
+impl Out {
+    pub(crate) fn new() -> Self {
+        Self { writer: BufWriter::with_capacity(1 << 16, io::stdout().lock()) }
+    }
+
+    /// Appends text that is safe already.
+    pub(crate) fn push(&mut self, text: &str) -> Result<(), Failure> {
+        self.writer.write_all(text.as_bytes()).map_err(failure)
+    }
+
+    /// Appends a line that is safe already.
+    pub(crate) fn line(&mut self, text: impl fmt::Display) -> Result<(), Failure> {
+        writeln!(self.writer, "{text}").map_err(failure)
+    }
+
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        self.writer.flush().map_err(failure)
+    }
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+fn failure(error: io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Failure::Pipe;
+    }
+    Failure::new(format!("standard output cannot be written: {error}; make room, or send it elsewhere"))
+}
+
+/// Bytes for a person: `512 B`, `4.0 KiB`, `1.5 GiB`.
 pub(crate) fn size(bytes: u64) -> String {
-    match bytes {
-        0..10_240 => format!("{bytes} bytes"),
-        10_240..10_485_760 => format!("{:.1} KiB", bytes as f64 / 1024.0),
-        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = UNITS[0];
+    for next in &UNITS[1..] {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        unit = next;
+    }
+    format!("{value:.1} {unit}")
+}
+
+/// A number with separators: `1,234,567`.
+pub(crate) fn number(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i != 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A time span for a person, from seconds: `2 h 5 min`, `40 s`.
+pub(crate) fn span(seconds: u64) -> String {
+    let (d, h, m, s) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    match (d, h, m, s) {
+        (0, 0, 0, s) => format!("{s} s"),
+        (0, 0, m, 0) => format!("{m} min"),
+        (0, 0, m, s) => format!("{m} min {s} s"),
+        (0, h, 0, _) => format!("{h} h"),
+        (0, h, m, _) => format!("{h} h {m} min"),
+        (d, 0, ..) => format!("{d} d"),
+        (d, h, ..) => format!("{d} d {h} h"),
     }
 }
 
-/// Whether an error only says that nobody reads on.
-pub(crate) fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) {
-            return true;
-        }
-        next = error.source();
-    }
-    false
+/// A time in UTC to the second, or with nanoseconds if it has some that matter.
+pub(crate) fn time(ns: i64) -> String {
+    let text = tracewell_reader::render::time::utc(ns);
+    text.split_once('.').map_or_else(|| text.clone(), |(head, _)| format!("{} UTC", head.replace('T', " ")))
 }
 
-/// Sum of the files below a folder, links not followed; and how many files.
-pub(crate) fn usage(dir: &Path) -> (u64, u64) {
-    let mut sum = (0, 0);
-    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        let Ok(meta) = entry.metadata() else { continue };
-        if meta.is_dir() {
-            let below = usage(&entry.path());
-            sum = (sum.0 + below.0, sum.1 + below.1);
-        } else {
-            sum = (sum.0 + meta.len(), sum.1 + 1);
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_for_people() {
+        assert_eq!((size(512), size(4096), size(3 << 29)), ("512 B".into(), "4.0 KiB".into(), "1.5 GiB".into()));
+        assert_eq!((number(7), number(1000), number(1_234_567)), ("7".into(), "1,000".into(), "1,234,567".into()));
+        assert_eq!((span(40), span(1800), span(7500)), ("40 s".into(), "30 min".into(), "2 h 5 min".into()));
+        assert_eq!(time(0), "1970-01-01 00:00:00 UTC");
     }
-    sum
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        assert_eq!(safe("a\u{1b}[31m\n"), "a\\u{1b}[31m\\n");
+        assert_eq!(safe_keeping_backslashes("a\\n\u{1b}"), "a\\n\\u{1b}");
+    }
 }

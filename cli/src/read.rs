@@ -1,106 +1,309 @@
-//! `read`: a trace as readable files, or as lines on standard output.
+//! `read`: trace files, or everything on standard output.
 
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use tracewell::dirs::Dirs;
 use tracewell_reader::render::json::JsonRenderer;
 use tracewell_reader::render::text::TextRenderer;
-use tracewell_reader::{Filter, Summary, Trace, write_trace_files};
+use tracewell_reader::render::time::for_file_name;
+use tracewell_reader::{Filter, Item, ReadError, Summary, Trace, write_trace_files};
 
-use crate::args::{Format, Read};
-use crate::{Failure, Outcome, output};
+use crate::args::{self, Format};
+use crate::output::{Failure, Out, advice, note, number, safe};
+use crate::place::{Place, base_of, unusable};
+use crate::{INCOMPLETE, OK, progress, rings, segments};
 
-fn ns(time: Option<jiff::Timestamp>) -> Option<i64> {
-    time.map(|t| i64::try_from(t.as_nanosecond()).unwrap_or(i64::MAX))
+/// Name of the file with everything, as JSON.
+const JSON_FILE: &str = "all.trace.jsonl";
+
+/// What is read: places for the reader, and the roots of their rings.
+struct Sources {
+    paths: Vec<PathBuf>,
+    ring_roots: Vec<PathBuf>,
 }
 
-pub(crate) fn filter(args: &Read) -> Filter {
-    Filter {
+/// `tracewell read`.
+pub(crate) fn read(dir: Option<&Path>, args: &args::Read, out: &mut Out) -> Result<u8, Failure> {
+    let filter = filter(args)?;
+    let sources = sources(dir, args)?;
+    let trace = Trace::open(&sources.paths, &sources.ring_roots).map_err(|e| failure(&e))?;
+    let total = segments::below(&sources.paths).iter().filter_map(|p| segments::facts(p)).map(|f| f.events).sum();
+    let to_stdout = args.stdout || (args.format == Format::Json && args.out.is_none());
+    let bar = progress::bar(total, to_stdout);
+    let summary = if to_stdout {
+        stream(&trace, &filter, args, &bar, out)
+    } else {
+        let folder = args.out.clone().unwrap_or_else(|| default_folder(args.local));
+        files(&trace, &filter, args, &folder, &bar, out)
+    };
+    bar.finish_and_clear();
+    let summary = summary?;
+    out.flush()?;
+    summarise(&summary);
+    Ok(if summary.is_complete() { OK } else { INCOMPLETE })
+}
+
+/// The reader's errors, with what to do about those of the system.
+fn failure(error: &ReadError) -> Failure {
+    match error {
+        ReadError::Output { source, .. } => Failure::new(format!("{error}{}", advice(source))),
+        _ => Failure::new(error.to_string()),
+    }
+}
+
+fn sources(dir: Option<&Path>, args: &args::Read) -> Result<Sources, Failure> {
+    if args.paths.is_empty() {
+        let place = Place::resolve(dir)?;
+        let missing = || {
+            Failure::new(format!(
+                "{} holds no trace: nothing was ever enabled there; run `tracewell enable`, or name another with --dir",
+                place.dirs.base().display()
+            ))
+        };
+        if !place.check()? {
+            return Err(missing());
+        }
+        if !args.last {
+            let base = place.dirs.base().to_owned();
+            return Ok(Sources { paths: vec![base], ring_roots: vec![place.dirs.ring_root().to_owned()] });
+        }
+        let folder = place.dirs.sessions();
+        let all = segments::sessions(&folder).map_err(|e| unusable(&folder, &e))?;
+        let last = all.last().ok_or_else(missing)?;
+        return Ok(Sources { paths: with_rings(&last.path, &place.dirs), ring_roots: Vec::new() });
+    }
+    let mut sources = Sources { paths: Vec::new(), ring_roots: Vec::new() };
+    for path in &args.paths {
+        let dirs = base_of(path).and_then(|base| Dirs::resolve(Some(&base)).ok());
+        match dirs {
+            Some(dirs) if path.canonicalize().is_ok_and(|p| p == dirs.base()) => {
+                sources.paths.push(path.clone());
+                sources.ring_roots.push(dirs.ring_root().to_owned());
+            }
+            Some(dirs) if path.is_dir() => sources.paths.extend(with_rings(path, &dirs)),
+            _ => sources.paths.push(path.clone()),
+        }
+    }
+    Ok(sources)
+}
+
+/// A session, and the ring folders that belong to it.
+fn with_rings(session: &Path, dirs: &Dirs) -> Vec<PathBuf> {
+    let name = session.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let folders = rings::folders(dirs.ring_root()).unwrap_or_default().into_iter();
+    let own = folders.filter(|f| {
+        f.identity.as_ref().is_some_and(|i| {
+            let id = tracewell_schema::format::hex(i.session_id.get(..4).unwrap_or_default());
+            name.rsplit('_').next() == Some(id.as_str())
+        })
+    });
+    let mut paths: Vec<_> = own.map(|f| f.path).collect();
+    // A session of which nothing was written yet lives in its rings alone.
+    let has_segments = segments::below(std::slice::from_ref(&session.to_path_buf())).first().is_some();
+    if has_segments || paths.is_empty() {
+        paths.insert(0, session.to_owned());
+    }
+    paths
+}
+
+fn filter(args: &args::Read) -> Result<Filter, Failure> {
+    let time = |text: &Option<String>, name: &str| match text {
+        None => Ok(None),
+        Some(text) => parse_time(text, args.local).map(Some).map_err(|e| Failure::new(format!("--{name}: {e}"))),
+    };
+    Ok(Filter {
         categories: args.category.iter().map(|c| *c as u8).collect(),
         level: args.level.map_or(0, |l| l as u8),
         components: args.component.clone(),
         pids: args.pid.clone(),
         events: args.event.clone(),
-        since: ns(args.since),
-        until: ns(args.until),
+        since: time(&args.since, "since")?,
+        until: time(&args.until, "until")?,
+    })
+}
+
+/// A point in time, UTC ns: RFC 3339; a date and time in the zone that is shown; or a duration before now.
+fn parse_time(text: &str, local: bool) -> Result<i64, String> {
+    if let Ok(ago) = tracewell::settings::parse_duration(text) {
+        let ago = i64::try_from(ago.as_nanos()).unwrap_or(i64::MAX);
+        return Ok(tracewell::boot::realtime_ns().saturating_sub(ago));
+    }
+    let zone = if local { jiff::tz::TimeZone::system() } else { jiff::tz::TimeZone::UTC };
+    let stamp = text.parse::<jiff::Timestamp>().or_else(|_| {
+        text.parse::<jiff::civil::DateTime>().and_then(|d| zone.to_timestamp(d))
+    });
+    let bad = |_| format!("{text:?} is no time; write 2026-11-23T17:44:36Z, 2026-11-23T17:44, or 10m for ten minutes ago");
+    i64::try_from(stamp.map_err(bad)?.as_nanosecond()).map_err(|_| format!("{text:?} is out of range"))
+}
+
+/// Renders items as one of the two forms.
+enum Renderer {
+    Text(Box<TextRenderer>),
+    Json(Box<JsonRenderer>),
+}
+
+impl Renderer {
+    fn new(args: &args::Read) -> Self {
+        match args.format {
+            Format::Text => Self::Text(Box::new(TextRenderer::new(args.local))),
+            Format::Json => Self::Json(Box::new(JsonRenderer::new())),
+        }
+    }
+
+    fn push(&mut self, line: &mut String, item: &Item<'_>) {
+        match self {
+            Self::Text(renderer) => renderer.push(line, item),
+            Self::Json(renderer) => renderer.push(line, item),
+        }
     }
 }
 
-pub(crate) fn read(dirs: &Dirs, args: &Read) -> Outcome {
-    let (paths, rings) = if args.paths.is_empty() {
-        if !dirs.base().is_dir() {
-            return Err(format!(
-                "there is no trace directory {}; enable tracing first, or name a trace",
-                output::path(dirs.base())
-            )
-            .into());
-        }
-        (vec![dirs.base().to_owned()], vec![dirs.ring_root().to_owned()])
-    } else {
-        // A trace directory's rings lie elsewhere, at a place made of its name.
-        let rings = args
-            .paths
-            .iter()
-            .filter(|p| p.join("control").exists())
-            .filter_map(|p| Dirs::resolve(Some(p)).ok())
-            .map(|d| d.ring_root().to_owned())
-            .collect();
-        (args.paths.clone(), rings)
-    };
-    let trace = Trace::open(&paths, &rings)?;
-    let filter = filter(args);
-    let summary = match (args.format, args.stdout) {
-        (Format::Json, _) => stream(&trace, &filter, Renderer::Json(JsonRenderer::new()))?,
-        (Format::Text, true) => {
-            stream(&trace, &filter, Renderer::Text(Box::new(TextRenderer::new(args.local))))?
-        }
-        (Format::Text, false) => files(&trace, &filter, args)?,
-    };
-    eprint!("{}", summary.to_text());
-    Ok(if summary.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(3) })
-}
-
-enum Renderer {
-    Text(Box<TextRenderer>),
-    Json(JsonRenderer),
-}
-
-fn stream(trace: &Trace, filter: &Filter, mut renderer: Renderer) -> Result<Summary, Failure> {
-    let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+fn stream(
+    trace: &Trace,
+    filter: &Filter,
+    args: &args::Read,
+    bar: &ProgressBar,
+    out: &mut Out,
+) -> Result<Summary, Failure> {
+    let mut renderer = Renderer::new(args);
     let mut line = String::new();
-    let summary = trace.read(filter, |item| {
+    let mut count = 0_u64;
+    trace.read(filter, |item| {
         line.clear();
-        match &mut renderer {
-            Renderer::Text(text) => text.push(&mut line, item),
-            Renderer::Json(json) => json.push(&mut line, item),
+        renderer.push(&mut line, item);
+        count += 1;
+        if count.is_multiple_of(16_384) {
+            bar.set_position(count);
         }
-        out.write_all(line.as_bytes())
-    })?;
-    out.flush()?;
+        out.push(&line)
+    })
+}
+
+/// A folder that does not exist yet, named by the time.
+fn default_folder(local: bool) -> PathBuf {
+    let stem = format!("tracewell-trace-{}", for_file_name(tracewell::boot::realtime_ns(), local));
+    let free = |name: &String| std::fs::symlink_metadata(name).is_err();
+    let more = (2..1000).map(|n| format!("{stem}-{n}"));
+    std::iter::once(stem.clone()).chain(more).find(free).unwrap_or(stem).into()
+}
+
+fn files(
+    trace: &Trace,
+    filter: &Filter,
+    args: &args::Read,
+    folder: &Path,
+    bar: &ProgressBar,
+    out: &mut Out,
+) -> Result<Summary, Failure> {
+    let name = if args.format == Format::Json { JSON_FILE } else { "all.trace.log" };
+    if std::fs::symlink_metadata(folder.join(name)).is_ok() {
+        return Err(Failure::new(format!(
+            "{} exists already and is not overwritten; give another folder with --out",
+            folder.join(name).display()
+        )));
+    }
+    let is_new = std::fs::symlink_metadata(folder).is_err();
+    let written = match args.format {
+        Format::Text => write_trace_files(trace, folder, filter, args.local, |count| bar.set_position(count))
+            .map(|written| (written.summary, [vec![written.all], written.files].concat()))
+            .map_err(|e| failure(&e)),
+        Format::Json => json_file(trace, filter, args, folder, bar),
+    };
+    if is_new && written.is_err() {
+        // Empty by now: nothing half-written stays.
+        let _ = std::fs::remove_dir(folder);
+    }
+    let (summary, paths) = written?;
+    bar.finish_and_clear();
+    for path in paths {
+        out.line(safe(path))?;
+    }
     Ok(summary)
 }
 
-fn files(trace: &Trace, filter: &Filter, args: &Read) -> Result<Summary, Failure> {
-    let dir = args.out.clone().unwrap_or_else(|| {
-        let now = tracewell::boot::realtime_ns();
-        PathBuf::from(format!(
-            "tracewell-trace-{}",
-            tracewell_reader::render::time::for_file_name(now, args.local)
-        ))
+fn json_file(
+    trace: &Trace,
+    filter: &Filter,
+    args: &args::Read,
+    folder: &Path,
+    bar: &ProgressBar,
+) -> Result<(Summary, Vec<PathBuf>), Failure> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|e| output_failure(folder, &e))?;
+    let (path, temporary) = (folder.join(JSON_FILE), folder.join(format!(".{JSON_FILE}.part")));
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
+    let file = file.map_err(|e| output_failure(&temporary, &e))?;
+    let written = json_lines(trace, filter, args, bar, file).and_then(|summary| {
+        // Unlike a rename, a link replaces nothing.
+        std::fs::hard_link(&temporary, &path).or_else(|e| match e.kind() {
+            io::ErrorKind::AlreadyExists => Err(e),
+            _ => std::fs::rename(&temporary, &path),
+        })?;
+        Ok(summary)
     });
-    // Hidden where standard error is no terminal.
-    let bar = ProgressBar::new_spinner();
-    bar.set_style(ProgressStyle::with_template("{spinner} {human_pos} events, {per_sec}")?);
-    let written = write_trace_files(trace, &dir, filter, args.local, |events| bar.set_position(events));
-    bar.finish_and_clear();
-    let written = written?;
-    let mut text = format!("{}\n", output::path(&written.all));
-    for file in &written.files {
-        text.push_str(&format!("{}\n", output::path(file)));
+    let _ = std::fs::remove_file(&temporary);
+    Ok((written.map_err(|e| output_failure(&path, &e))?, vec![path]))
+}
+
+fn json_lines(
+    trace: &Trace,
+    filter: &Filter,
+    args: &args::Read,
+    bar: &ProgressBar,
+    file: File,
+) -> io::Result<Summary> {
+    let mut file = BufWriter::with_capacity(1 << 17, file);
+    let mut renderer = Renderer::new(args);
+    let mut line = String::new();
+    let mut count = 0_u64;
+    let summary = trace.read(filter, |item| {
+        line.clear();
+        renderer.push(&mut line, item);
+        count += 1;
+        if count.is_multiple_of(16_384) {
+            bar.set_position(count);
+        }
+        file.write_all(line.as_bytes())
+    })?;
+    file.flush()?;
+    Ok(summary)
+}
+
+fn output_failure(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(format!("{} cannot be written: {error}{}", path.display(), advice(error)))
+}
+
+/// The summary on stderr.
+fn summarise(summary: &Summary) {
+    for line in summary.to_text().lines() {
+        note(line);
     }
-    output::print(&text)?;
-    Ok(written.summary)
+    if summary.events == 0 && summary.is_complete() {
+        note("no event was recorded; `tracewell status` says why");
+    } else if summary.shown == 0 && summary.events != 0 {
+        note(&format!("the filter lets none of the {} events through", number(summary.events)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_in_three_forms() {
+        assert_eq!(parse_time("2026-11-23T17:44:36Z", false), Ok(1_795_455_876_000_000_000));
+        assert_eq!(parse_time("2026-11-23T17:44:36", false), Ok(1_795_455_876_000_000_000));
+        assert_eq!(parse_time("2026-11-23 17:44", false), Ok(1_795_455_840_000_000_000));
+        let now = tracewell::boot::realtime_ns();
+        let ago = parse_time("10m", false).unwrap();
+        assert!((now - ago - 600_000_000_000).abs() < 10_000_000_000);
+        assert!(parse_time("yesterday", false).is_err());
+    }
 }

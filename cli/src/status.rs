@@ -1,174 +1,412 @@
-//! `status`: what is on, who is attached, where data lies, and why nothing comes.
+//! `status`: what is on, who records, where data lies. The JSON is described in cli/STATUS.md.
 
-use std::fmt::Write as _;
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use tracewell::control::{AttachedComponent, Control, Why};
-use tracewell::dirs::Dirs;
-use tracewell_reader::render::escape::Escaped;
-use tracewell_reader::render::time::utc;
-use tracewell_reader::{Filter, Trace};
-use tracewell_schema::{Category, Level};
+use tracewell::Category;
+use tracewell::control::{Control, Why};
+use tracewell::dirs::{Dirs, session_name};
+use tracewell::settings::Settings;
+use tracewell_schema::catalog;
+use tracewell_schema::format::control::{ControlPage, name_hash};
+use tracewell_schema::format::hex;
+use tracewell_schema::format::record::LossReason;
 
-use crate::{Outcome, output};
+use crate::explain::{self, Silence, why_code, why_missing, why_silent};
+use crate::output::{Failure, Out, advice, safe};
+use crate::place::{Place, unusable};
+use crate::rings::{self, RingFolder};
+use crate::segments::{self, Session};
+use crate::{OK, args, status_text};
 
+/// Version of the JSON form.
+const VERSION: u32 = 1;
+
+/// Everything that `status` says.
 #[derive(Debug, Serialize)]
-struct Status {
-    enabled: bool,
-    why_off: Option<String>,
-    since: Option<String>,
-    until: Option<String>,
-    categories: Vec<(String, String)>,
-    components: Vec<Component>,
-    places: Vec<Place>,
-    events: u64,
-    lost: u64,
-    missing: u64,
-    damaged: usize,
+pub(crate) struct Report {
+    pub(crate) version: u32,
+    pub(crate) dir: String,
+    pub(crate) ring_dir: String,
+    pub(crate) enabled: bool,
+    /// Why not.
+    pub(crate) off: Option<&'static str>,
+    pub(crate) session: Option<SessionReport>,
+    pub(crate) components: Vec<Component>,
+    pub(crate) places: Vec<PlaceReport>,
+    /// Bytes of all places.
+    pub(crate) bytes: u64,
+    /// Losses of what lies there, by reason.
+    pub(crate) lost: BTreeMap<&'static str, u64>,
+    #[serde(skip)]
+    pub(crate) lost_counts: [u64; 8],
+    pub(crate) notes: Vec<String>,
 }
 
+/// The session that is on.
 #[derive(Debug, Serialize)]
-struct Component {
-    component: String,
-    pid: u32,
-    state: String,
-    why_nothing: Option<String>,
+pub(crate) struct SessionReport {
+    pub(crate) id: String,
+    pub(crate) folder: String,
+    pub(crate) enabled_at: String,
+    /// `None`: until it is disabled.
+    pub(crate) ends_at: Option<String>,
+    pub(crate) seconds_left: Option<u64>,
+    pub(crate) levels: BTreeMap<&'static str, &'static str>,
+    pub(crate) scope: String,
+    pub(crate) opt_ins: Vec<String>,
+    pub(crate) reductions: BTreeMap<String, String>,
+    pub(crate) max_bytes: u64,
+    pub(crate) max_age_seconds: u64,
+    #[serde(skip)]
+    pub(crate) ends_at_ns: Option<i64>,
 }
 
-#[derive(Debug, Serialize)]
-struct Place {
-    what: String,
-    path: PathBuf,
-    files: u64,
-    bytes: u64,
+/// A process of a component.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Component {
+    pub(crate) component: String,
+    pub(crate) pid: Option<u32>,
+    pub(crate) attached: bool,
+    pub(crate) delivers: bool,
+    /// Events emitted in this session, as far as its rings tell.
+    pub(crate) delivered: u64,
+    pub(crate) attempted: u64,
+    pub(crate) lost: u64,
+    pub(crate) rings: usize,
+    pub(crate) ring_bytes: u64,
+    /// Why it delivers nothing: a word, and a sentence.
+    pub(crate) why: Option<&'static str>,
+    pub(crate) explanation: Option<String>,
 }
 
-fn component(attached: AttachedComponent, off: Option<&Why>) -> Component {
-    let (state, why) = match (attached.state, off) {
-        (3, _) => (
-            "failed",
-            Some(format!(
-                "its ring could not be made: {}; free memory in the ring directory or use smaller rings",
-                std::io::Error::from_raw_os_error(i32::try_from(attached.errno).unwrap_or(0))
-            )),
-        ),
-        (_, Some(why)) => ("attached", Some(format!("tracing is off: {why}"))),
-        (2, None) => ("emitting", None),
-        (_, None) => ("attached", Some("nothing happened in the categories that are on".to_owned())),
+/// A place where data lies.
+#[derive(Debug, Serialize)]
+pub(crate) struct PlaceReport {
+    pub(crate) kind: &'static str,
+    pub(crate) path: String,
+    pub(crate) bytes: u64,
+    pub(crate) files: usize,
+    pub(crate) note: Option<String>,
+}
+
+/// `tracewell status`.
+pub(crate) fn status(dir: Option<&Path>, args: &args::Status, out: &mut Out) -> Result<u8, Failure> {
+    let place = Place::resolve(dir)?;
+    let control = place.control()?;
+    let report = report(&place.dirs, control.as_ref(), &args.components)?;
+    if args.json {
+        let text = serde_json::to_string_pretty(&report).map_err(|e| Failure::new(e.to_string()))?;
+        out.line(text)?;
+    } else {
+        status_text::print(&report, out)?;
+    }
+    Ok(OK)
+}
+
+fn report(dirs: &Dirs, control: Option<&Control>, asked: &[String]) -> Result<Report, Failure> {
+    let settings = Settings::load(dirs);
+    let page = match control {
+        None => Err(Why::Off),
+        Some(control) => steady(control),
     };
-    Component { component: attached.component, pid: attached.pid, state: state.to_owned(), why_nothing: why }
+    let off = page.as_ref().err().map(|why| why_code(*why));
+    let folders = rings::folders(dirs.ring_root()).map_err(|e| unusable(dirs.ring_root(), &e))?;
+    let sessions = segments::sessions(&dirs.sessions()).map_err(|e| unusable(&dirs.sessions(), &e))?;
+    let tallies = tallies(&sessions, &folders);
+    let mut all = Tally::default();
+    tallies.values().for_each(|tally| all.add(tally));
+    let mut report = Report {
+        version: VERSION,
+        dir: dirs.base().display().to_string(),
+        ring_dir: dirs.ring_root().display().to_string(),
+        enabled: off.is_none(),
+        off,
+        session: page.as_ref().ok().map(|page| session_report(dirs, page, settings.as_ref().ok())),
+        components: Vec::new(),
+        places: Vec::new(),
+        bytes: 0,
+        lost: BTreeMap::new(),
+        lost_counts: all.lost,
+        notes: Vec::new(),
+    };
+    if let Err(error) = settings {
+        report.notes.push(error.to_string().lines().next().unwrap_or_default().to_owned());
+    }
+    let elsewhere = elsewhere(dirs, &mut report.notes);
+    components(&mut report, control, page.as_ref().ok(), &folders, &tallies);
+    for name in asked {
+        add_asked(&mut report, name, &sessions, &folders, &elsewhere);
+    }
+    places(&mut report, dirs, &sessions, &folders);
+    report.bytes = report.places.iter().map(|p| p.bytes).sum();
+    report.lost = LossReason::ALL.iter().zip(report.lost_counts).map(|(r, n)| (r.name(), n)).collect();
+    Ok(report)
 }
 
-pub(crate) fn status(dirs: &Dirs, json: bool) -> Outcome {
-    let control = Control::open(dirs)
-        .map_err(|e| format!("the trace directory {} cannot be used: {e}", output::path(dirs.base())))?;
-    let page = control.as_ref().map_or(Err(Why::Off), Control::snapshot);
-    let off = page.as_ref().err();
-    let components = control
-        .as_ref()
-        .map(Control::attached)
-        .unwrap_or_default()
-        .into_iter()
-        .map(|attached| component(attached, off))
-        .collect();
-    let places = [
-        ("sessions", dirs.sessions()),
-        ("rings of processes", dirs.ring_root().to_owned()),
-        ("settings", dirs.settings()),
-        ("control page", dirs.control()),
-    ]
-    .into_iter()
-    .filter(|(_, path)| path.exists())
-    .map(|(what, path)| {
-        let (bytes, files) =
-            if path.is_dir() { output::usage(&path) } else { (path.metadata().map_or(0, |m| m.len()), 1) };
-        Place { what: what.to_owned(), path, files, bytes }
-    })
-    .collect();
-    let mut status = Status {
-        enabled: page.is_ok(),
-        why_off: off.map(ToString::to_string),
-        since: page.as_ref().ok().map(|p| utc(p.enabled_at)),
-        until: page.as_ref().ok().filter(|p| p.expires_at != 0).map(|p| utc(p.expires_at)),
-        categories: page.as_ref().map_or(Vec::new(), |p| {
-            Category::ALL
-                .iter()
-                .filter_map(|c| {
-                    let level = Level::from_u8(*p.levels.get(*c as usize)?)?;
-                    Some((c.to_string(), level.to_string()))
+/// The page, once it is not being changed.
+fn steady(control: &Control) -> Result<ControlPage, Why> {
+    for _ in 0..50 {
+        match control.snapshot() {
+            Err(why) if why.is_transient() => std::thread::sleep(std::time::Duration::from_millis(2)),
+            other => return other,
+        }
+    }
+    control.snapshot()
+}
+
+fn session_report(dirs: &Dirs, page: &ControlPage, settings: Option<&Settings>) -> SessionReport {
+    let utc = tracewell_reader::render::time::utc;
+    let ends_at_ns = Some(page.expires_at).filter(|t| *t != 0);
+    let left = page.expires_boottime.saturating_sub(tracewell::boot::boottime_ns()) / 1_000_000_000;
+    let names = names(settings);
+    let name = |hash: &u64| names.get(hash).cloned().unwrap_or_else(|| format!("unknown name {hash:016x}"));
+    SessionReport {
+        id: hex(&page.session_id),
+        folder: dirs.session_folder(page.enabled_at, &page.session_id).display().to_string(),
+        enabled_at: utc(page.enabled_at),
+        ends_at: ends_at_ns.map(utc),
+        seconds_left: ends_at_ns.map(|_| left),
+        levels: Category::ALL
+            .iter()
+            .map(|c| (c.name(), explain::level_name(page.levels[*c as usize])))
+            .collect(),
+        scope: explain::scope(&page.levels),
+        opt_ins: page.opt_ins.iter().map(name).collect(),
+        reductions: page.reductions.iter().map(|r| (name(&r.name), r.reduction.to_string())).collect(),
+        max_bytes: page.max_total,
+        max_age_seconds: page.max_age,
+        ends_at_ns,
+    }
+}
+
+/// The page has hashes of names; these are the names that are known.
+fn names(settings: Option<&Settings>) -> HashMap<u64, String> {
+    let mut names = Vec::new();
+    for schema in catalog::all() {
+        names.push(schema.name.to_owned());
+        names.extend(schema.fields.iter().map(|f| format!("{}.{}", schema.name, f.name)));
+    }
+    if let Some(settings) = settings {
+        names.extend(settings.opt_in.iter().chain(settings.reduce.keys()).cloned());
+    }
+    names.into_iter().map(|name| (name_hash(&name), name)).collect()
+}
+
+/// What happened to a process's events.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    attempted: u64,
+    delivered: u64,
+    lost: [u64; 8],
+}
+
+impl Tally {
+    fn add(&mut self, other: &Self) {
+        self.attempted = self.attempted.saturating_add(other.attempted);
+        self.delivered = self.delivered.saturating_add(other.delivered);
+        for (sum, n) in self.lost.iter_mut().zip(other.lost) {
+            *sum = sum.saturating_add(n);
+        }
+    }
+}
+
+/// By process: of each ring the last counters that are known, from segments and from the rings themselves.
+fn tallies(sessions: &[Session], folders: &[RingFolder]) -> HashMap<[u8; 16], Tally> {
+    let mut of_ring: HashMap<([u8; 16], u32), Tally> = HashMap::new();
+    let mut add = |process, ring, tally: Tally| {
+        let known = of_ring.entry((process, ring)).or_insert(tally);
+        if tally.attempted >= known.attempted {
+            *known = tally;
+        }
+    };
+    for segment in sessions.iter().flat_map(|s| &s.segments) {
+        let Some(facts) = segments::facts(&segment.path) else { continue };
+        for (ring, c) in facts.counters {
+            let tally = Tally { attempted: c.attempted, delivered: c.delivered, lost: c.lost };
+            add(facts.identity.process_uuid, ring, tally);
+        }
+    }
+    for r in folders.iter().flat_map(|f| &f.rings) {
+        let tally = Tally { attempted: r.attempted, delivered: r.delivered, lost: r.lost };
+        add(r.process_uuid, r.info.ring, tally);
+    }
+    let mut of_process: HashMap<[u8; 16], Tally> = HashMap::new();
+    for ((process, _), tally) in &of_ring {
+        of_process.entry(*process).or_default().add(tally);
+    }
+    of_process
+}
+
+fn components(
+    report: &mut Report,
+    control: Option<&Control>,
+    page: Option<&ControlPage>,
+    folders: &[RingFolder],
+    tallies: &HashMap<[u8; 16], Tally>,
+) {
+    let Some(control) = control else { return };
+    for attached in control.attached() {
+        let own = |f: &&RingFolder| {
+            let session = page.map(|p| p.session_id);
+            let identity = f.identity.as_ref();
+            f.is_alive
+                && identity.is_some_and(|i| {
+                    i.pid == attached.pid && i.component == attached.component && Some(i.session_id) == session
                 })
-                .collect()
-        }),
-        components,
-        places,
-        events: 0,
-        lost: 0,
-        missing: 0,
-        damaged: 0,
-    };
-    if dirs.sessions().is_dir()
-        && let Ok(trace) = Trace::open(&[dirs.base().to_owned()], &[dirs.ring_root().to_owned()])
-        && let Ok(summary) = trace.read(&Filter::default(), |_| Ok::<(), std::io::Error>(()))
-    {
-        status.events = summary.events;
-        status.lost = summary.lost_total();
-        status.missing = summary.missing;
-        status.damaged = summary.damaged.len();
+        };
+        let mut component = Component {
+            component: attached.component.clone(),
+            pid: Some(attached.pid),
+            attached: true,
+            ..Component::default()
+        };
+        let mut tally = Tally::default();
+        for folder in folders.iter().filter(own) {
+            component.rings += folder.rings.iter().filter(|r| r.state != 0).count();
+            component.ring_bytes += folder.bytes;
+            let uuid = folder.identity.as_ref().map(|i| i.process_uuid).unwrap_or_default();
+            tally.add(tallies.get(&uuid).unwrap_or(&Tally::default()));
+        }
+        component.attempted = tally.attempted;
+        component.delivered = tally.delivered;
+        component.lost = tally.lost.iter().sum();
+        component.delivers = page.is_some() && component.delivered != 0;
+        if !component.delivers {
+            let (why, explanation) = why_silent(&Silence {
+                off: report.off,
+                levels: page.map(|p| &p.levels),
+                ring_errno: if attached.state == 3 { attached.errno.max(1) } else { 0 },
+                attempted: component.attempted,
+                lost: tally.lost,
+            });
+            component.why = Some(why);
+            component.explanation = Some(explanation);
+        }
+        report.components.push(component);
     }
-    if json {
-        output::print(&format!("{}\n", serde_json::to_string_pretty(&status)?))?;
-    } else {
-        output::print(&to_text(&status, dirs))?;
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
-fn to_text(status: &Status, dirs: &Dirs) -> String {
-    let mut out = String::new();
-    if status.enabled {
-        let _ = write!(out, "Tracing is on since {}", status.since.as_deref().unwrap_or("?"));
-        match &status.until {
-            Some(until) => _ = writeln!(out, ", until {until}."),
-            None => out.push_str(", until you run `tracewell disable`.\n"),
+/// A component that the user asked for by name and that is not attached.
+fn add_asked(report: &mut Report, name: &str, sessions: &[Session], folders: &[RingFolder], elsewhere: &[String]) {
+    if report.components.iter().any(|c| c.component == name) {
+        return;
+    }
+    let (why, mut explanation) = why_missing(name, elsewhere);
+    let dead = folders.iter().filter(|f| !f.is_alive).filter_map(|f| f.identity.as_ref());
+    let mut pids: BTreeSet<u32> = dead.filter(|i| i.component == name).map(|i| i.pid).collect();
+    let earlier = sessions.iter().flat_map(|s| &s.segments).filter(|s| s.name.component == name);
+    pids.extend(earlier.map(|s| s.name.pid));
+    if let Some(pid) = pids.last() {
+        explanation += &format!("; it was here as process {pid}, which has ended");
+    }
+    report.components.push(Component {
+        component: name.to_owned(),
+        why: Some(why),
+        explanation: Some(explanation),
+        ..Component::default()
+    });
+}
+
+/// Processes that map the control page of another trace directory, as far as this user may see; and other users' rings.
+fn elsewhere(dirs: &Dirs, notes: &mut Vec<String>) -> Vec<String> {
+    let mut found = Vec::new();
+    let own = std::fs::metadata(dirs.control()).ok().map(|m| m.ino());
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else { continue };
+        let Ok(maps) = std::fs::read_to_string(entry.path().join("maps")) else { continue };
+        let Some((inode, path)) = maps.lines().find_map(control_mapping) else { continue };
+        if Some(inode) == own || path == dirs.control() {
+            continue;
         }
-        let on: Vec<_> = status.categories.iter().map(|(c, l)| format!("{c}={l}")).collect();
-        let _ = writeln!(out, "  {}", on.join(", "));
-    } else {
-        let why = status.why_off.as_deref().filter(|w| *w != "off");
-        let _ = writeln!(out, "Tracing is off{}.", why.map(|w| format!(": {w}")).unwrap_or_default());
+        let name = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        let uid = entry.metadata().map_or(0, |m| m.uid());
+        let other = path.parent().unwrap_or(Path::new("/"));
+        found.push(format!(
+            "process {pid} ({}) of user {uid} uses the trace directory {}",
+            safe(name.trim_end()),
+            safe(other)
+        ));
     }
-    if status.components.is_empty() {
-        out.push_str("No component of this user is attached to this directory.\n");
-    } else {
-        out.push_str("Components:\n");
-    }
-    for c in &status.components {
-        let _ = write!(out, "  {} (pid {}): {}", Escaped(&c.component), c.pid, c.state);
-        match &c.why_nothing {
-            Some(why) => _ = writeln!(out, "; nothing comes, since {why}"),
-            None => out.push('\n'),
+    let me = rustix::process::geteuid().as_raw();
+    for entry in std::fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let uid = name.to_str().and_then(|n| n.strip_prefix("tracewell-")).and_then(|n| n.parse::<u32>().ok());
+        if let Some(uid) = uid.filter(|u| *u != me) {
+            found.push(format!("user {uid} has rings of an own trace directory, which this user may not see"));
         }
     }
-    let _ = writeln!(
-        out,
-        "Recorded: {} events; lost {}, missing {}, damaged parts {}.",
-        status.events, status.lost, status.missing, status.damaged
-    );
-    out.push_str("Data lies in:\n");
-    for place in &status.places {
-        let _ = writeln!(
-            out,
-            "  {}: {} ({} files, {})",
-            place.what,
-            output::path(&place.path),
-            place.files,
-            output::size(place.bytes)
-        );
+    notes.extend(found.iter().cloned());
+    found
+}
+
+/// The inode and path of a mapped control page, if the line of `/proc/PID/maps` is one.
+fn control_mapping(line: &str) -> Option<(u64, PathBuf)> {
+    let mut parts = line.split_ascii_whitespace();
+    let (from, to) = parts.next()?.split_once('-')?;
+    let inode = parts.nth(3)?.parse().ok()?;
+    let path = line.get(line.find('/')?..)?.trim_end();
+    if !path.ends_with("/control") {
+        return None;
     }
-    if status.places.is_empty() {
-        let _ = writeln!(out, "  nowhere; it would be {}", output::path(dirs.base()));
+    let len = u64::from_str_radix(to, 16).ok()?.checked_sub(u64::from_str_radix(from, 16).ok()?)?;
+    (len == tracewell_schema::format::control::FILE_LEN as u64).then(|| (inode, PathBuf::from(path)))
+}
+
+fn places(report: &mut Report, dirs: &Dirs, sessions: &[Session], folders: &[RingFolder]) {
+    for (kind, path) in [("control", dirs.control()), ("settings", dirs.settings())] {
+        match std::fs::symlink_metadata(&path) {
+            Ok(meta) => report.places.push(PlaceReport {
+                kind,
+                path: path.display().to_string(),
+                bytes: meta.blocks() * 512,
+                files: 1,
+                note: None,
+            }),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => report.notes.push(format!("{}: {e}{}", path.display(), advice(&e))),
+        }
     }
-    out
+    let current = report.session.as_ref().map(|s| s.folder.clone());
+    for session in sessions {
+        let path = session.path.display().to_string();
+        let mut notes = Vec::new();
+        if Some(&path) == current.as_ref() {
+            notes.push("the session that is on".to_owned());
+        }
+        if session.others != 0 {
+            notes.push(format!("{} files that are not ours", session.others));
+        }
+        report.places.push(PlaceReport {
+            kind: "session",
+            path,
+            bytes: session.bytes(),
+            files: session.segments.len(),
+            note: (!notes.is_empty()).then(|| notes.join("; ")),
+        });
+    }
+    for folder in folders {
+        let who = folder.identity.as_ref().map_or_else(String::new, |i| {
+            format!("{} pid {}", i.component, i.pid)
+        });
+        let note = if folder.is_alive {
+            format!("in memory; {who} records into it")
+        } else {
+            format!("in memory; left by {who}, which was killed: `tracewell read` shows it, `tracewell purge` removes it")
+        };
+        report.places.push(PlaceReport {
+            kind: "rings",
+            path: folder.path.display().to_string(),
+            bytes: folder.bytes,
+            files: folder.rings.len(),
+            note: Some(format!("{note}; {} bytes not yet in a segment", folder.waiting())),
+        });
+    }
+}
+
+/// Name of the folder of the session that is on.
+pub(crate) fn current_session(control: &Control) -> Option<String> {
+    steady(control).ok().map(|page| session_name(page.enabled_at, &page.session_id))
 }

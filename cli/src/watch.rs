@@ -1,42 +1,110 @@
-//! `watch`: the sensor, until Ctrl-C.
+//! `watch`: the sensor, in this terminal.
 
-use std::process::ExitCode;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use tracewell::Tracer;
+use tracewell::control::Control;
 use tracewell::dirs::Dirs;
-use tracewell::settings::parse_duration;
-use tracewell_schema::{Category, Level};
+use tracewell::Tracer;
 use tracewell_sensor::Sensor;
 
-use crate::args::Watch;
-use crate::{Outcome, output, signal};
+use crate::output::{Failure, Out, note, number, safe};
+use crate::place::{Place, unusable};
+use crate::{OK, args, explain, interrupt};
 
-pub(crate) fn watch(dirs: &Dirs, args: &Watch) -> Outcome {
-    let until = match &args.duration {
-        Some(text) => Some(Instant::now() + parse_duration(text).map_err(|e| format!("--for: {e}"))?),
-        None => None,
-    };
-    let tracer = Tracer::builder("sensor").version(env!("CARGO_PKG_VERSION")).dir(dirs.base()).attach()?;
-    let _guard = tracer.guard();
-    let mut builder = Sensor::builder(tracer.clone())
-        .download_dirs(args.downloads.clone())
-        .ignore(vec![dirs.base().to_owned(), dirs.ring_root().to_owned()]);
-    if let Some(list) = &args.hash_list {
-        builder = builder.hash_list(list.clone());
+/// Name of the component.
+pub(crate) const COMPONENT: &str = "sensor";
+
+/// A sensor that records into these directories.
+pub(crate) fn sensor(
+    dirs: &Dirs,
+    downloads: Vec<PathBuf>,
+    hash_list: Option<PathBuf>,
+) -> Result<(Tracer, Sensor), Failure> {
+    for folder in &downloads {
+        let error = match std::fs::metadata(folder) {
+            Ok(meta) if meta.is_dir() => continue,
+            Ok(_) => std::io::Error::from(std::io::ErrorKind::NotADirectory),
+            Err(e) => e,
+        };
+        return Err(Failure::new(format!(
+            "the download folder {} cannot be watched: {error}; name an existing folder with --downloads",
+            folder.display()
+        )));
     }
-    let sensor = builder.build()?;
-    let mut text = format!("Watching this machine for {}.\n", output::path(dirs.base()));
-    for (what, source) in sensor.sources() {
-        text.push_str(&format!("  {what}: {source}\n"));
+    let tracer = Tracer::builder(COMPONENT)
+        .dir(dirs.base())
+        .version(env!("CARGO_PKG_VERSION"))
+        .attach()
+        .map_err(|e| Failure::new(e.to_string()))?;
+    let ignore = vec![dirs.base().to_owned(), dirs.ring_root().to_owned()];
+    let mut builder = Sensor::builder(tracer.clone()).download_dirs(downloads).ignore(ignore);
+    if let Some(list) = hash_list {
+        builder = builder.hash_list(list);
     }
-    if Category::ALL.iter().any(|c| tracer.enabled(*c, Level::Error)) {
-        text.push_str("Tracing is on. Ctrl-C ends.\n");
-    } else {
-        text.push_str("Tracing is off: nothing is recorded until `tracewell enable`. Ctrl-C ends.\n");
+    let sensor = builder.build().map_err(|e| Failure::new(e.to_string()))?;
+    Ok((tracer, sensor))
+}
+
+/// `tracewell watch`.
+pub(crate) fn watch(dir: Option<&Path>, args: &args::Watch, out: &mut Out) -> Result<u8, Failure> {
+    let place = Place::resolve(dir)?;
+    if std::fs::symlink_metadata(place.dirs.base()).is_ok() {
+        place.control()?;
     }
-    eprint!("{text}");
-    signal::catch();
-    sensor.run(&|| signal::caught() || until.is_some_and(|t| Instant::now() >= t));
-    Ok(ExitCode::SUCCESS)
+    let (tracer, sensor) = sensor(&place.dirs, args.downloads.clone(), args.hash_list.clone())?;
+    let guard = tracer.guard();
+    interrupt::catch().map_err(|e| Failure::new(format!("signals cannot be caught: {e}")))?;
+    let control =
+        Control::open_or_create(&place.dirs).map_err(|e| unusable(place.dirs.base(), &e))?;
+    out.line(format_args!("Watching as component {COMPONENT}, pid {}. Ctrl-C ends it.", std::process::id()))?;
+    for (what, how) in sensor.sources() {
+        out.line(format_args!("  {what:<10} {}", safe(how)))?;
+    }
+    out.flush()?;
+    let state = std::cell::RefCell::new(State::default());
+    sensor.run(&|| {
+        state.borrow_mut().look(&control, &tracer);
+        interrupt::asked()
+    });
+    let lost = tracer.stats();
+    drop(guard);
+    out.line(format_args!(
+        "Ended; {} events of the last session had been written, lost: {}.",
+        number(lost.delivered),
+        explain::losses(&lost.lost)
+    ))?;
+    Ok(OK)
+}
+
+/// Says when tracing goes on or off, and when something is lost.
+#[derive(Default)]
+struct State {
+    looked: Option<Instant>,
+    is_on: Option<bool>,
+    lost: u64,
+}
+
+impl State {
+    fn look(&mut self, control: &Control, tracer: &Tracer) {
+        if self.looked.is_some_and(|t| t.elapsed() < Duration::from_millis(500)) {
+            return;
+        }
+        self.looked = Some(Instant::now());
+        let page = control.snapshot();
+        if page.as_ref().is_err_and(|why| why.is_transient()) {
+            return;
+        }
+        if self.is_on.replace(page.is_ok()) != Some(page.is_ok()) {
+            match &page {
+                Ok(page) => note(&format!("tracing is on: {}", explain::scope(&page.levels))),
+                Err(why) => note(&format!("tracing is off ({why}); run `tracewell enable` in another terminal")),
+            }
+        }
+        let stats = tracer.stats();
+        if stats.lost_total() > self.lost {
+            note(&format!("lost so far: {}", explain::losses(&stats.lost)));
+        }
+        self.lost = stats.lost_total();
+    }
 }

@@ -1,0 +1,7 @@
+//! The event model against FORMAT.md: bytes, round trips, reductions, hostile input.
+
+mod bytes;
+mod common;
+mod hostile;
+mod reductions;
+mod round_trip;

@@ -1,9 +1,9 @@
 //! Events of the benchmarks, the same as in the comparison with other loggers.
 
 use tracewell::Event;
+use tracewell::Tracer;
 use tracewell::control::{Control, EnableRequest};
 use tracewell::dirs::Dirs;
-use tracewell::Tracer;
 
 /// W1: a network record of 21 bytes, 40 with its header and padding.
 #[derive(Event, Clone, Copy, Debug)]
@@ -31,7 +31,12 @@ pub struct Net {
 
 /// W2: a launch of 212 bytes, 232 with its header and padding.
 #[derive(Event, Clone, Copy, Debug)]
-#[event(name = "custom.launch", category = "custom", level = "info", text = "{path} was launched by {parent}")]
+#[event(
+    name = "custom.launch",
+    category = "custom",
+    level = "info",
+    text = "{path} was launched by {parent}"
+)]
 pub struct Launch<'a> {
     /// Process.
     #[field(public)]

@@ -70,7 +70,10 @@ impl Stage {
     fn new(keep: bool) -> Result<Self, Failure> {
         let temp = std::env::temp_dir();
         let fail = |e: std::io::Error| {
-            Failure::new(format!("no directory can be made in {}: {e}; set TMPDIR to one that can be written", temp.display()))
+            Failure::new(format!(
+                "no directory can be made in {}: {e}; set TMPDIR to one that can be written",
+                temp.display()
+            ))
         };
         let folder = tempfile::Builder::new().prefix("tracewell-demo-").tempdir().map_err(fail)?.keep();
         let dirs = Dirs::resolve(Some(&folder.join("data"))).map_err(|e| Failure::new(e.to_string()))?;
@@ -201,7 +204,9 @@ fn play(stage: &Stage, seconds: u64, out: &mut Out) -> Result<Played, Failure> {
     let opt_in = catalog::all().iter().filter(|s| s.opt_in).map(|s| s.name.to_owned()).collect();
     let request = EnableRequest { levels: [5; 32], opt_in, ..EnableRequest::default() };
     control.enable(&stage.dirs, &request).map_err(fail)?;
-    out.line("Enabled everything. Starting two components: the sensor, and one that emits the whole catalog.")?;
+    out.line(
+        "Enabled everything. Starting two components: the sensor, and one that emits the whole catalog.",
+    )?;
     out.flush()?;
     let mut sensor = Component::start("sensor", &stage.dirs, &[&stage.downloads()])?;
     let mut loadgen = Component::start("loadgen", &stage.dirs, &[])?;
@@ -241,7 +246,9 @@ fn wait_attached(control: &Control, components: &mut [&mut Component]) -> Result
         }
         for component in components.iter_mut() {
             if let Ok(Some(status)) = component.child.try_wait() {
-                return Err(Failure::new(format!("a component ended at once ({status}); its message is above")));
+                return Err(Failure::new(format!(
+                    "a component ended at once ({status}); its message is above"
+                )));
             }
         }
         if Instant::now() > deadline || interrupt::asked() {
@@ -333,7 +340,8 @@ fn collect_item(item: &Item<'_>, renderer: &mut TextRenderer, collected: &mut Co
         "download.finished" => {
             seen.download |= text("file_name", "report.pdf");
             seen.origin |= event.values.iter().flatten().any(|f| {
-                f.schema.name == "url" && matches!(f.value, Value::Str(t) if t.bytes.starts_with(b"https://downloads"))
+                f.schema.name == "url"
+                    && matches!(f.value, Value::Str(t) if t.bytes.starts_with(b"https://downloads"))
             });
         }
         "detection.object" => seen.detection = true,
@@ -411,7 +419,11 @@ fn print_counts(
         number(found),
         number(played.emitted)
     ))?;
-    let lost = if summary.is_complete() { "none".to_owned() } else { number(summary.lost_total() + summary.missing) };
+    let lost = if summary.is_complete() {
+        "none".to_owned()
+    } else {
+        number(summary.lost_total() + summary.missing)
+    };
     out.line(format_args!("Lost: {lost}; the numbers of {} threads add up", summary.law_checked))?;
     if !summary.is_complete() {
         out.flush()?;
@@ -429,7 +441,8 @@ fn print_counts(
         note(&format!("{LOADGEN} emitted {} events, the trace has {found} of it", played.emitted));
     }
     if kinds != names.len() {
-        let missing: Vec<_> = names.iter().filter(|s| !collected.events.contains_key(s.name)).map(|s| s.name).collect();
+        let missing: Vec<_> =
+            names.iter().filter(|s| !collected.events.contains_key(s.name)).map(|s| s.name).collect();
         note(&format!("not in the trace: {}", missing.join(", ")));
     }
     Ok(kept && kinds == names.len())
@@ -453,4 +466,3 @@ fn print_cost(cost: &Cost, out: &mut Out) -> Result<(), Failure> {
     out.flush()?;
     Ok(())
 }
-

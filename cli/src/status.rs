@@ -254,7 +254,9 @@ fn components(
             let identity = f.identity.as_ref();
             f.is_alive
                 && identity.is_some_and(|i| {
-                    i.pid == attached.pid && i.component == attached.component && Some(i.session_id) == session
+                    i.pid == attached.pid
+                        && i.component == attached.component
+                        && Some(i.session_id) == session
                 })
         };
         let mut component = Component {
@@ -290,7 +292,13 @@ fn components(
 }
 
 /// A component that the user asked for by name and that is not attached.
-fn add_asked(report: &mut Report, name: &str, sessions: &[Session], folders: &[RingFolder], elsewhere: &[String]) {
+fn add_asked(
+    report: &mut Report,
+    name: &str,
+    sessions: &[Session],
+    folders: &[RingFolder],
+    elsewhere: &[String],
+) {
     if report.components.iter().any(|c| c.component == name) {
         return;
     }
@@ -333,9 +341,11 @@ fn elsewhere(dirs: &Dirs, notes: &mut Vec<String>) -> Vec<String> {
     let me = rustix::process::geteuid().as_raw();
     for entry in std::fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let uid = name.to_str().and_then(|n| n.strip_prefix("tracewell-")).and_then(|n| n.parse::<u32>().ok());
+        let uid =
+            name.to_str().and_then(|n| n.strip_prefix("tracewell-")).and_then(|n| n.parse::<u32>().ok());
         if let Some(uid) = uid.filter(|u| *u != me) {
-            found.push(format!("user {uid} has rings of an own trace directory, which this user may not see"));
+            found
+                .push(format!("user {uid} has rings of an own trace directory, which this user may not see"));
         }
     }
     notes.extend(found.iter().cloned());
@@ -388,13 +398,14 @@ fn places(report: &mut Report, dirs: &Dirs, sessions: &[Session], folders: &[Rin
         });
     }
     for folder in folders {
-        let who = folder.identity.as_ref().map_or_else(String::new, |i| {
-            format!("{} pid {}", i.component, i.pid)
-        });
+        let who =
+            folder.identity.as_ref().map_or_else(String::new, |i| format!("{} pid {}", i.component, i.pid));
         let note = if folder.is_alive {
             format!("in memory; {who} records into it")
         } else {
-            format!("in memory; left by {who}, which was killed: `tracewell read` shows it, `tracewell purge` removes it")
+            format!(
+                "in memory; left by {who}, which was killed: `tracewell read` shows it, `tracewell purge` removes it"
+            )
         };
         report.places.push(PlaceReport {
             kind: "rings",

@@ -118,7 +118,7 @@ impl Drain<'_> {
             }
             if now >= next_control {
                 next_control = now + CONTROL_POLL;
-                let Some(inner) = inner.upgrade() else { return None };
+                let inner = inner.upgrade()?;
                 if self.state.stop.load(Ordering::Acquire) || !inner.session_is_on(self.state) {
                     return Some(inner);
                 }

@@ -168,6 +168,7 @@ const fn padded(len: usize) -> u64 {
 
 /// `len` bytes at the head that nobody else reads or writes until [`commit`].
 #[inline(always)]
+#[expect(clippy::mut_from_ref, reason = "the bytes are the ring's, not the producer's; see SAFETY")]
 fn reserve(producer: &Producer, len: usize) -> Option<&mut [u8]> {
     let attempted = producer.attempted.get() + 1;
     producer.attempted.set(attempted);

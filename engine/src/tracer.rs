@@ -77,7 +77,8 @@ pub(crate) struct Inner {
 #[derive(Debug, Default)]
 struct Session {
     state: Option<Arc<State>>,
-    drain: Option<std::thread::JoinHandle<()>>,
+    /// The present drain, and those of ended sessions that may still be writing.
+    drains: Vec<std::thread::JoinHandle<()>>,
 }
 
 /// Collects how a tracer attaches; see [`Tracer::builder`].
@@ -382,17 +383,18 @@ impl Inner {
                 // Its threads, locks and files are the parent's.
                 std::mem::forget(state);
             }
-            std::mem::forget(session.drain.take());
+            std::mem::forget(std::mem::take(&mut session.drains));
             self.epoch.store(0, Ordering::Relaxed);
             self.pid.store(std::process::id(), Ordering::Relaxed);
             control.forget_slot_after_fork();
             control.claim_slot(&config.component);
             session
         };
-        if let Some(state) = &session.state {
-            if !state.stop.load(Ordering::Acquire) && self.epoch.load(Ordering::Relaxed) == state.epoch {
-                return Some(Arc::clone(state));
-            }
+        if let Some(state) = &session.state
+            && !state.stop.load(Ordering::Acquire)
+            && self.epoch.load(Ordering::Relaxed) == state.epoch
+        {
+            return Some(Arc::clone(state));
         }
         let now = i64::try_from(boot::boottime_ns() / 1_000_000).unwrap_or(i64::MAX);
         if now < self.retry_at.load(Ordering::Relaxed) {
@@ -422,7 +424,8 @@ impl Inner {
                 control.set_slot_emitting();
                 // The former session's drain, if any, ends by itself.
                 session.state = Some(Arc::clone(&state));
-                session.drain = Some(drain);
+                session.drains.retain(|d| !d.is_finished());
+                session.drains.push(drain);
                 self.epoch.store(state.epoch, Ordering::Release);
                 Some(state)
             }
@@ -488,18 +491,19 @@ impl Inner {
         if !self.is_own_process() {
             return;
         }
-        let (state, drain) = {
+        let (state, drains) = {
             let mut session = self.state.lock();
-            (session.state.clone(), session.drain.take())
+            (session.state.clone(), std::mem::take(&mut session.drains))
         };
         if let Some(state) = state {
             state.stop.store(true, Ordering::Release);
             state.waker.wake();
         }
-        if let Some(drain) = drain
-            && drain.thread().id() != std::thread::current().id()
-        {
-            let _ = drain.join();
+        for drain in drains {
+            // The last owner may be the drain itself.
+            if drain.thread().id() != std::thread::current().id() {
+                let _ = drain.join();
+            }
         }
     }
 

@@ -571,7 +571,7 @@ impl<'a> Track<'a> {
         let sum = self.sequence.saturating_add(lost);
         // A killed process may have one emit under way.
         let most = u64::from(self.ring.killed);
-        if !counters.attempted.checked_sub(sum).is_some_and(|in_flight| in_flight <= most) {
+        if counters.attempted.checked_sub(sum).is_none_or(|in_flight| in_flight > most) {
             summary.law.push(LawBreach {
                 component: self.process.identity.component.clone(),
                 pid: self.process.identity.pid,

@@ -411,7 +411,7 @@ impl Builder {
                         (c.is_final, c.attempted, c.position)
                             <= (counters.is_final, counters.attempted, counters.position)
                     });
-                    if is_newer && !(ring.ended && !counters.is_final) {
+                    if is_newer && (counters.is_final || !ring.ended) {
                         ring.ended |= counters.is_final;
                         ring.counters = Some(counters);
                     }

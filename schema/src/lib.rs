@@ -12,7 +12,6 @@ pub mod decode;
 pub mod error;
 pub mod event;
 pub mod field;
-#[expect(clippy::doc_lazy_continuation, reason = "FORMAT.md is wrapped to be read as it is")]
 pub mod format;
 pub mod limits;
 mod plan;

@@ -90,7 +90,7 @@ pub(crate) fn facts(bytes: &[u8]) -> ImageFacts {
     for section in file.sections().take(MAX_SECTIONS) {
         let (_, raw) = section.file_range().unwrap_or((0, 0));
         let flags = match section.flags() {
-            object::SectionFlags::Elf { sh_flags, .. } => sh_flags.0.into(),
+            object::SectionFlags::Elf { sh_flags, .. } => sh_flags.0,
             object::SectionFlags::Coff { characteristics, .. } => u64::from(characteristics.0),
             _ => 0,
         };

@@ -22,8 +22,7 @@ pub(crate) mod cursor;
 pub(crate) mod memory;
 
 #[cfg(not(loom))]
-pub(crate) use ring::{FREE, Ring, Waker};
+pub(crate) use shared::{FREE, Ring, Waker};
 
 #[cfg(not(loom))]
-#[path = "ring.rs"]
-mod ring;
+mod shared;

@@ -24,11 +24,13 @@ pub(crate) struct Scratch(Vec<FieldValue<'static>>);
 
 impl Scratch {
     /// The empty vector, with the memory of earlier uses.
+    #[expect(clippy::unnecessary_filter_map, reason = "it changes the lifetime")]
     pub(crate) fn take<'a>(&mut self) -> Vec<FieldValue<'a>> {
         std::mem::take(&mut self.0).into_iter().filter_map(|_| None).collect()
     }
 
     /// Gives the memory back.
+    #[expect(clippy::unnecessary_filter_map, reason = "it changes the lifetime")]
     pub(crate) fn give(&mut self, mut used: Vec<FieldValue<'_>>) {
         used.clear();
         self.0 = used.into_iter().filter_map(|_| None).collect();

@@ -104,7 +104,7 @@ fn with_rings(session: &Path, dirs: &Dirs) -> Vec<PathBuf> {
     });
     let mut paths: Vec<_> = own.map(|f| f.path).collect();
     // A session of which nothing was written yet lives in its rings alone.
-    let has_segments = segments::below(std::slice::from_ref(&session.to_path_buf())).first().is_some();
+    let has_segments = !segments::below(std::slice::from_ref(&session.to_path_buf())).is_empty();
     if has_segments || paths.is_empty() {
         paths.insert(0, session.to_owned());
     }

@@ -39,7 +39,9 @@ pub(crate) enum Command {
     /// Switch tracing on; running components begin to record at once
     Enable(Enable),
     /// Switch tracing off
-    #[command(after_help = "What was recorded stays; `tracewell read` shows it, `tracewell purge` deletes it.")]
+    #[command(
+        after_help = "What was recorded stays; `tracewell read` shows it, `tracewell purge` deletes it."
+    )]
     Disable,
     /// Say what is on, who records, where data lies, and why a component delivers nothing
     Status(Status),
@@ -52,7 +54,9 @@ pub(crate) enum Command {
     /// Delete what was recorded
     Purge(Purge),
     /// Print a completion script
-    #[command(after_help = "Example:\n  tracewell completions bash > ~/.local/share/bash-completion/completions/tracewell")]
+    #[command(
+        after_help = "Example:\n  tracewell completions bash > ~/.local/share/bash-completion/completions/tracewell"
+    )]
     Completions {
         /// For which shell
         shell: clap_complete::Shell,
@@ -122,8 +126,10 @@ pub(crate) enum Reduce {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  tracewell status\n  tracewell status scanner       why does it deliver nothing?\n  \
-tracewell status --json        for programs; cli/STATUS.md is the contract")]
+#[command(
+    after_help = "Examples:\n  tracewell status\n  tracewell status scanner       why does it deliver nothing?\n  \
+tracewell status --json        for programs; cli/STATUS.md is the contract"
+)]
 pub(crate) struct Status {
     /// Explain these components, also if they are not attached
     #[arg(value_name = "COMPONENT")]
@@ -296,9 +302,9 @@ fn reduction(text: &str) -> Result<Reduce, String> {
     if text == "none" {
         return Ok(Reduce::None);
     }
-    let (field, reduction) = text
-        .split_once('=')
-        .ok_or_else(|| format!("{text:?} is no reduction; write EVENT.FIELD=REDUCTION, as web.visit.host=keyed"))?;
+    let (field, reduction) = text.split_once('=').ok_or_else(|| {
+        format!("{text:?} is no reduction; write EVENT.FIELD=REDUCTION, as web.visit.host=keyed")
+    })?;
     Ok(Reduce::Field(field.trim().to_owned(), reduction.trim().parse()?))
 }
 

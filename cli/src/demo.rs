@@ -70,7 +70,10 @@ impl Stage {
     fn new(keep: bool) -> Result<Self, Failure> {
         let temp = std::env::temp_dir();
         let fail = |e: std::io::Error| {
-            Failure::new(format!("no directory can be made in {}: {e}; set TMPDIR to one that can be written", temp.display()))
+            Failure::new(format!(
+                "no directory can be made in {}: {e}; set TMPDIR to one that can be written",
+                temp.display()
+            ))
         };
         let folder = tempfile::Builder::new().prefix("tracewell-demo-").tempdir().map_err(fail)?.keep();
         let dirs = Dirs::resolve(Some(&folder.join("data"))).map_err(|e| Failure::new(e.to_string()))?;
@@ -154,7 +157,9 @@ impl Component {
                 Err(e) => return Err(Failure::new(format!("waiting for a component: {e}"))),
             }
         }
-        Err(Failure::new("a component does not end"))
+        // What it has emitted is in its rings: the trace has it all the same.
+        note("the sensor is still busy and is killed too");
+        self.kill()
     }
 
     /// SIGKILL: it cannot do anything about it.
@@ -201,10 +206,12 @@ fn play(stage: &Stage, seconds: u64, out: &mut Out) -> Result<Played, Failure> {
     let opt_in = catalog::all().iter().filter(|s| s.opt_in).map(|s| s.name.to_owned()).collect();
     let request = EnableRequest { levels: [5; 32], opt_in, ..EnableRequest::default() };
     control.enable(&stage.dirs, &request).map_err(fail)?;
-    out.line("Enabled everything. Starting two components: the sensor, and one that emits the whole catalog.")?;
+    out.line(
+        "Enabled everything. Starting two components: the sensor, and one that emits the whole catalog.",
+    )?;
     out.flush()?;
-    let mut sensor = Component::start("sensor", &stage.dirs, &[&stage.downloads()])?;
     let mut loadgen = Component::start("loadgen", &stage.dirs, &[])?;
+    let mut sensor = Component::start("sensor", &stage.dirs, &[&stage.downloads()])?;
     wait_attached(&control, &mut [&mut sensor, &mut loadgen])?;
     std::thread::sleep(SETTLE);
     out.line(format_args!(
@@ -241,7 +248,9 @@ fn wait_attached(control: &Control, components: &mut [&mut Component]) -> Result
         }
         for component in components.iter_mut() {
             if let Ok(Some(status)) = component.child.try_wait() {
-                return Err(Failure::new(format!("a component ended at once ({status}); its message is above")));
+                return Err(Failure::new(format!(
+                    "a component ended at once ({status}); its message is above"
+                )));
             }
         }
         if Instant::now() > deadline || interrupt::asked() {
@@ -260,8 +269,8 @@ struct Told {
 /// What one reading of the trace collects.
 #[derive(Default)]
 struct Collected {
-    /// By category: number of events, and the first line.
-    categories: BTreeMap<u8, (u64, String)>,
+    /// By category: number of events, the first line, and the sensor's first line.
+    categories: BTreeMap<u8, (u64, String, String)>,
     events: BTreeMap<String, u64>,
     of_process: BTreeMap<u32, u64>,
     seen: Seen,
@@ -301,14 +310,15 @@ fn collect_item(item: &Item<'_>, renderer: &mut TextRenderer, collected: &mut Co
     let Item::Event(event) = item else { return };
     let entry = collected.categories.entry(event.schema.category).or_default();
     entry.0 += 1;
-    if entry.1.is_empty() {
-        renderer.push(&mut entry.1, item);
+    let pid = event.process.identity.pid;
+    let first = if pid == played.sensor_pid { &mut entry.2 } else { &mut entry.1 };
+    if first.is_empty() {
+        renderer.push(first, item);
     }
     match collected.events.get_mut(&event.schema.name) {
         Some(count) => *count += 1,
         None => drop(collected.events.insert(event.schema.name.clone(), 1)),
     }
-    let pid = event.process.identity.pid;
     *collected.of_process.entry(pid).or_default() += 1;
     if pid != played.sensor_pid {
         return;
@@ -333,7 +343,8 @@ fn collect_item(item: &Item<'_>, renderer: &mut TextRenderer, collected: &mut Co
         "download.finished" => {
             seen.download |= text("file_name", "report.pdf");
             seen.origin |= event.values.iter().flatten().any(|f| {
-                f.schema.name == "url" && matches!(f.value, Value::Str(t) if t.bytes.starts_with(b"https://downloads"))
+                f.schema.name == "url"
+                    && matches!(f.value, Value::Str(t) if t.bytes.starts_with(b"https://downloads"))
             });
         }
         "detection.object" => seen.detection = true,
@@ -343,14 +354,15 @@ fn collect_item(item: &Item<'_>, renderer: &mut TextRenderer, collected: &mut Co
 
 fn print_categories(collected: &Collected, out: &mut Out) -> Result<(), Failure> {
     out.line("")?;
-    out.line("The first line of each category:")?;
-    for (category, (count, line)) in &collected.categories {
+    out.line("The first lines of each category, what the sensor saw first:")?;
+    for (category, (count, other, real)) in &collected.categories {
         let name = tracewell::Category::from_u8(*category).map_or("later", tracewell::Category::name);
         out.line(format_args!("  {name} ({} events)", number(*count)))?;
-        let line = line.trim_end();
-        let cut: String = line.chars().take(WIDTH).collect();
-        let more = if cut.len() < line.len() { "\u{2026}" } else { "" };
-        out.line(format_args!("    {cut}{more}"))?;
+        for line in [real.trim_end(), other.trim_end()].into_iter().filter(|l| !l.is_empty()) {
+            let cut: String = line.chars().take(WIDTH).collect();
+            let more = if cut.len() < line.len() { "\u{2026}" } else { "" };
+            out.line(format_args!("    {cut}{more}"))?;
+        }
     }
     Ok(())
 }
@@ -411,7 +423,11 @@ fn print_counts(
         number(found),
         number(played.emitted)
     ))?;
-    let lost = if summary.is_complete() { "none".to_owned() } else { number(summary.lost_total() + summary.missing) };
+    let lost = if summary.is_complete() {
+        "none".to_owned()
+    } else {
+        number(summary.lost_total() + summary.missing)
+    };
     out.line(format_args!("Lost: {lost}; the numbers of {} threads add up", summary.law_checked))?;
     if !summary.is_complete() {
         out.flush()?;
@@ -429,7 +445,8 @@ fn print_counts(
         note(&format!("{LOADGEN} emitted {} events, the trace has {found} of it", played.emitted));
     }
     if kinds != names.len() {
-        let missing: Vec<_> = names.iter().filter(|s| !collected.events.contains_key(s.name)).map(|s| s.name).collect();
+        let missing: Vec<_> =
+            names.iter().filter(|s| !collected.events.contains_key(s.name)).map(|s| s.name).collect();
         note(&format!("not in the trace: {}", missing.join(", ")));
     }
     Ok(kept && kinds == names.len())
@@ -453,4 +470,3 @@ fn print_cost(cost: &Cost, out: &mut Out) -> Result<(), Failure> {
     out.flush()?;
     Ok(())
 }
-

@@ -16,6 +16,9 @@ use crate::explain::scope;
 use crate::output::{Failure, Out, note, safe, size, time};
 use crate::place::{Place, unusable};
 
+/// The command itself, as the component that tells who switched tracing on and off.
+pub(crate) const OWN_COMPONENT: &str = "tracewell";
+
 /// `tracewell enable`.
 pub(crate) fn enable(dir: Option<&Path>, args: &args::Enable, out: &mut Out) -> Result<u8, Failure> {
     let place = Place::resolve(dir)?;
@@ -27,7 +30,9 @@ pub(crate) fn enable(dir: Option<&Path>, args: &args::Enable, out: &mut Out) -> 
     let settings = chosen(if args.defaults { Settings::default() } else { before.clone() }, args);
     let request = request(&settings)?;
     if request.levels.iter().all(|l| *l == 0) {
-        return Err(Failure::new("these settings switch every category off; use `tracewell disable` for that"));
+        return Err(Failure::new(
+            "these settings switch every category off; use `tracewell disable` for that",
+        ));
     }
     let control = place.make_control()?;
     let was_on = control.snapshot().is_ok();
@@ -121,7 +126,8 @@ fn audit_enabled(dirs: &Dirs, request: &EnableRequest, session: &SessionInfo) {
 }
 
 fn audit(dirs: &Dirs, tell: impl FnOnce(&Tracer)) {
-    let attached = Tracer::builder("tracewell").dir(dirs.base()).version(env!("CARGO_PKG_VERSION")).attach();
+    let attached =
+        Tracer::builder(OWN_COMPONENT).dir(dirs.base()).version(env!("CARGO_PKG_VERSION")).attach();
     if let Ok(tracer) = attached {
         let _guard = tracer.guard();
         tell(&tracer);
@@ -164,9 +170,15 @@ fn print(
         out.line(format_args!("  opt-ins   {}", safe(request.opt_in.join(", "))))?;
     }
     for (i, (field, reduction)) in request.reduce.iter().enumerate() {
-        out.line(format_args!("  {}   {} as {reduction}", if i == 0 { "reduced" } else { "       " }, safe(field)))?;
+        out.line(format_args!(
+            "  {}   {} as {reduction}",
+            if i == 0 { "reduced" } else { "       " },
+            safe(field)
+        ))?;
     }
-    out.line("  privacy   only this user can read it, and nothing leaves this computer; secrets are never stored")?;
+    out.line(
+        "  privacy   only this user can read it, and nothing leaves this computer; secrets are never stored",
+    )?;
     let option = dir_option(dirs);
     out.line(format_args!("  stop      tracewell disable{option}"))?;
     out.line(format_args!("  look      tracewell status{option}, tracewell read{option}"))
@@ -203,7 +215,10 @@ fn notes(settings: &Settings) {
             Some((_, Some(field))) => {
                 let asked: Result<Reduction, _> = reduction.parse();
                 if asked.is_ok_and(|asked| field.reduction.stricter(asked) != asked) {
-                    note(&format!("note: {name} stays {}, which keeps less than {reduction}", field.reduction));
+                    note(&format!(
+                        "note: {name} stays {}, which keeps less than {reduction}",
+                        field.reduction
+                    ));
                 }
             }
             Some((event, None)) => note(&format!("note: {} has no field of the name {name}", event.name)),
@@ -270,7 +285,10 @@ mod tests {
 
     #[test]
     fn arguments_change_only_what_they_name() {
-        let kept = after(Settings::default(), "--for 30m --max-size 2G --category network=debug,web --opt-in web.login");
+        let kept = after(
+            Settings::default(),
+            "--for 30m --max-size 2G --category network=debug,web --opt-in web.login",
+        );
         assert_eq!((kept.duration.as_str(), kept.max_size.as_str(), kept.only), ("30m", "2G", true));
         assert_eq!(kept.categories["network"], "debug");
         assert_eq!(kept.categories["web"], "info");

@@ -80,8 +80,12 @@ pub(crate) fn why_silent(silence: &Silence<'_>) -> (&'static str, String) {
         let code = if off == why_code(Why::Expired) { "expired" } else { "off" };
         let text = match off {
             "expired" => "the time of the last `enable --for` is over; run `tracewell enable` again",
-            "other_boot" => "tracing was enabled before the last start of the computer; run `tracewell enable` again",
-            "damaged" => "the control page is damaged; `tracewell disable`, then `tracewell enable` make a new one",
+            "other_boot" => {
+                "tracing was enabled before the last start of the computer; run `tracewell enable` again"
+            }
+            "damaged" => {
+                "the control page is damaged; `tracewell disable`, then `tracewell enable` make a new one"
+            }
             _ => "tracing is off; run `tracewell enable`",
         };
         return (code, text.into());
@@ -93,7 +97,9 @@ pub(crate) fn why_silent(silence: &Silence<'_>) -> (&'static str, String) {
             libc::ENOSPC | libc::EDQUOT | libc::ENOMEM => {
                 "make room on the tmpfs, or give the component a smaller ring or a larger ring budget"
             }
-            libc::EACCES | libc::EPERM | libc::EROFS => "let TRACEWELL_RING_DIR name a tmpfs that this user may write",
+            libc::EACCES | libc::EPERM | libc::EROFS => {
+                "let TRACEWELL_RING_DIR name a tmpfs that this user may write"
+            }
             _ => "look at the place of the rings below",
         };
         return ("ring_failed", format!("it could not make a ring: {error}; {remedy}"));
@@ -107,8 +113,10 @@ pub(crate) fn why_silent(silence: &Silence<'_>) -> (&'static str, String) {
     if off.is_empty() {
         ("silent", "it has not emitted an event of the enabled levels so far".into())
     } else {
-        let text =
-            format!("it has not emitted an event that is enabled so far; categories that are off: {}", off.join(", "));
+        let text = format!(
+            "it has not emitted an event that is enabled so far; categories that are off: {}",
+            off.join(", ")
+        );
         ("category_off", text)
     }
 }

@@ -31,7 +31,9 @@ impl Failure {
 /// What to do about an error of the system, to be put after it.
 pub(crate) fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::PermissionDenied => "; choose a directory of this user's own with --dir, or TRACEWELL_DIR",
+        io::ErrorKind::PermissionDenied => {
+            "; choose a directory of this user's own with --dir, or TRACEWELL_DIR"
+        }
         io::ErrorKind::ReadOnlyFilesystem => "; choose a writable place with --dir, or TRACEWELL_DIR",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "; make room (`tracewell purge` deletes old traces), or choose another place"
@@ -167,8 +169,14 @@ mod tests {
 
     #[test]
     fn numbers_for_people() {
-        assert_eq!((size(512), size(4096), size(3 << 29)), ("512 B".into(), "4.0 KiB".into(), "1.5 GiB".into()));
-        assert_eq!((number(7), number(1000), number(1_234_567)), ("7".into(), "1,000".into(), "1,234,567".into()));
+        assert_eq!(
+            (size(512), size(4096), size(3 << 29)),
+            ("512 B".into(), "4.0 KiB".into(), "1.5 GiB".into())
+        );
+        assert_eq!(
+            (number(7), number(1000), number(1_234_567)),
+            ("7".into(), "1,000".into(), "1,234,567".into())
+        );
         assert_eq!((span(40), span(1800), span(7500)), ("40 s".into(), "30 min".into(), "2 h 5 min".into()));
         assert_eq!(time(0), "1970-01-01 00:00:00 UTC");
     }

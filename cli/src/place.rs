@@ -86,13 +86,16 @@ impl Place {
             self.check()?;
             self.check_control()?;
         }
-        Control::open_or_create(&self.dirs).map_err(|e| unusable(self.dirs.base(), &e))
+        let control = self.dirs.control();
+        let at = if control.exists() { &control } else { self.dirs.base() };
+        Control::open_or_create(&self.dirs).map_err(|e| unusable(at, &e))
     }
 
     /// A control page that another program or a later version wrote is not ours to change.
     fn check_control(&self) -> Result<(), Failure> {
         let path = self.dirs.control();
-        let opened = fs::open_private_dir(self.dirs.base()).and_then(|d| fs::open_existing(d, "control", false));
+        let opened =
+            fs::open_private_dir(self.dirs.base()).and_then(|d| fs::open_existing(d, "control", false));
         let mut start = [0; 12];
         match opened.and_then(|mut file| file.read_exact(&mut start)) {
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound) => return Ok(()),
@@ -110,7 +113,8 @@ impl Place {
                 path.display()
             )));
         }
-        let (major, minor) = (u16::from_le_bytes([start[8], start[9]]), u16::from_le_bytes([start[10], start[11]]));
+        let (major, minor) =
+            (u16::from_le_bytes([start[8], start[9]]), u16::from_le_bytes([start[10], start[11]]));
         if major != 1 {
             return Err(Failure::new(format!(
                 "{} has format version {major}.{minor}, this tracewell knows 1.0; use a newer tracewell, or another \

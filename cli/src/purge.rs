@@ -50,7 +50,11 @@ pub(crate) fn purge(dir: Option<&Path>, args: &args::Purge, out: &mut Out) -> Re
         out.line(format_args!("{verb}: {} in {folders} folders", size(plan.bytes())))?;
         for session in &plan.sessions {
             let files = session.segments.len();
-            out.line(format_args!("  session {} ({files} segments, {})", safe(&session.path), size(session.bytes())))?;
+            out.line(format_args!(
+                "  session {} ({files} segments, {})",
+                safe(&session.path),
+                size(session.bytes())
+            ))?;
         }
         for folder in &plan.folders {
             out.line(format_args!("  rings   {} ({})", safe(&folder.path), size(folder.bytes)))?;
@@ -80,7 +84,8 @@ fn plan(place: &Place) -> Result<Plan, Failure> {
         if folder.is_alive {
             let who = folder.identity.as_ref();
             live.extend(who.and_then(|i| i.process_uuid.get(..4)).map(hex));
-            let who = who.map_or_else(|| "a running process".into(), |i| format!("{} pid {}", i.component, i.pid));
+            let who =
+                who.map_or_else(|| "a running process".into(), |i| format!("{} pid {}", i.component, i.pid));
             plan.kept.push((folder.path, format!("{} records into it", safe(who))));
         } else if is_being_made(&folder) {
             plan.kept.push((folder.path, "a running process is making it".into()));
@@ -159,7 +164,12 @@ fn names(folder: &OwnedFd) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-fn remove_all(parent: &OwnedFd, folder: &OwnedFd, name: &str, is_ours: impl Fn(&str) -> bool) -> io::Result<()> {
+fn remove_all(
+    parent: &OwnedFd,
+    folder: &OwnedFd,
+    name: &str,
+    is_ours: impl Fn(&str) -> bool,
+) -> io::Result<()> {
     let (ours, others): (Vec<_>, Vec<_>) = names(folder)?.into_iter().partition(|n| is_ours(n));
     for file in ours {
         // Removes the name, whatever it is: a link, never what it points to.
@@ -181,7 +191,9 @@ fn delete_rings(root: &Path, path: &Path) -> io::Result<()> {
     // Holding the lock, nobody else salvages or revives it meanwhile.
     let _lock = match fs::open_existing(&folder, PROCESS_FILE, true) {
         Ok(file) if fs::try_lock_ofd(&file)? => Some(file),
-        Ok(_) => return Err(io::Error::new(io::ErrorKind::ResourceBusy, "a running process records into it")),
+        Ok(_) => {
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, "a running process records into it"));
+        }
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
         Err(e) => return Err(e),
     };

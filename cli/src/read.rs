@@ -31,7 +31,8 @@ pub(crate) fn read(dir: Option<&Path>, args: &args::Read, out: &mut Out) -> Resu
     let filter = filter(args)?;
     let sources = sources(dir, args)?;
     let trace = Trace::open(&sources.paths, &sources.ring_roots).map_err(|e| failure(&e))?;
-    let total = segments::below(&sources.paths).iter().filter_map(|p| segments::facts(p)).map(|f| f.events).sum();
+    let total =
+        segments::below(&sources.paths).iter().filter_map(|p| segments::facts(p)).map(|f| f.events).sum();
     let to_stdout = args.stdout || (args.format == Format::Json && args.out.is_none());
     let bar = progress::bar(total, to_stdout);
     let summary = if to_stdout {
@@ -113,7 +114,9 @@ fn with_rings(session: &Path, dirs: &Dirs) -> Vec<PathBuf> {
 fn filter(args: &args::Read) -> Result<Filter, Failure> {
     let time = |text: &Option<String>, name: &str| match text {
         None => Ok(None),
-        Some(text) => parse_time(text, args.local).map(Some).map_err(|e| Failure::new(format!("--{name}: {e}"))),
+        Some(text) => {
+            parse_time(text, args.local).map(Some).map_err(|e| Failure::new(format!("--{name}: {e}")))
+        }
     };
     Ok(Filter {
         categories: args.category.iter().map(|c| *c as u8).collect(),
@@ -133,10 +136,14 @@ fn parse_time(text: &str, local: bool) -> Result<i64, String> {
         return Ok(tracewell::boot::realtime_ns().saturating_sub(ago));
     }
     let zone = if local { jiff::tz::TimeZone::system() } else { jiff::tz::TimeZone::UTC };
-    let stamp = text.parse::<jiff::Timestamp>().or_else(|_| {
-        text.parse::<jiff::civil::DateTime>().and_then(|d| zone.to_timestamp(d))
-    });
-    let bad = |_| format!("{text:?} is no time; write 2026-11-23T17:44:36Z, 2026-11-23T17:44, or 10m for ten minutes ago");
+    let stamp = text
+        .parse::<jiff::Timestamp>()
+        .or_else(|_| text.parse::<jiff::civil::DateTime>().and_then(|d| zone.to_timestamp(d)));
+    let bad = |_| {
+        format!(
+            "{text:?} is no time; write 2026-11-23T17:44:36Z, 2026-11-23T17:44, or 10m for ten minutes ago"
+        )
+    };
     i64::try_from(stamp.map_err(bad)?.as_nanosecond()).map_err(|_| format!("{text:?} is out of range"))
 }
 

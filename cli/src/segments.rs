@@ -133,7 +133,13 @@ pub(crate) fn below(paths: &[PathBuf]) -> Vec<PathBuf> {
         } else if let Ok(session) = session(path) {
             all.extend(session.segments.into_iter().map(|s| s.path));
             for folder in [path.clone(), path.join("sessions")] {
-                all.extend(sessions(&folder).unwrap_or_default().into_iter().flat_map(|s| s.segments).map(|s| s.path));
+                all.extend(
+                    sessions(&folder)
+                        .unwrap_or_default()
+                        .into_iter()
+                        .flat_map(|s| s.segments)
+                        .map(|s| s.path),
+                );
             }
         }
     }

@@ -5,15 +5,18 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use tracewell::Category;
+use tracewell::catalog::AuditDisabled;
 use tracewell::control::{Control, Why};
 use tracewell::dirs::{Dirs, session_name};
 use tracewell::settings::Settings;
-use tracewell_schema::catalog;
+use tracewell::{Category, Event};
+use tracewell_reader::{Filter, Item, Trace};
 use tracewell_schema::format::control::{ControlPage, name_hash};
 use tracewell_schema::format::hex;
 use tracewell_schema::format::record::LossReason;
+use tracewell_schema::{Value, catalog};
 
+use crate::enable::OWN_COMPONENT;
 use crate::explain::{self, Silence, why_code, why_missing, why_silent};
 use crate::output::{Failure, Out, advice, safe};
 use crate::place::{Place, unusable};
@@ -112,9 +115,14 @@ fn report(dirs: &Dirs, control: Option<&Control>, asked: &[String]) -> Result<Re
         None => Err(Why::Off),
         Some(control) => steady(control),
     };
-    let off = page.as_ref().err().map(|why| why_code(*why));
     let folders = rings::folders(dirs.ring_root()).map_err(|e| unusable(dirs.ring_root(), &e))?;
     let sessions = segments::sessions(&dirs.sessions()).map_err(|e| unusable(&dirs.sessions(), &e))?;
+    let page = match page {
+        // Whoever notices first that the time is over switches off for good.
+        Err(Why::Off) if ended_by_itself(&sessions) => Err(Why::Expired),
+        other => other,
+    };
+    let off = page.as_ref().err().map(|why| why_code(*why));
     let tallies = tallies(&sessions, &folders);
     let mut all = Tally::default();
     tallies.values().for_each(|tally| all.add(tally));
@@ -155,6 +163,28 @@ fn steady(control: &Control) -> Result<ControlPage, Why> {
         }
     }
     control.snapshot()
+}
+
+/// Whether the newest session has ended because its time was over: who enabled it told the trace until when, and
+/// nobody told it that it was disabled.
+fn ended_by_itself(sessions: &[Session]) -> bool {
+    let Some(session) = sessions.last() else { return false };
+    let of_command = session.segments.iter().filter(|s| s.name.component == OWN_COMPONENT);
+    let (mut until, mut disabled) = (None, false);
+    for segment in of_command {
+        let Ok(trace) = Trace::open(std::slice::from_ref(&segment.path), &[]) else { continue };
+        let _ = trace.read(&Filter::default(), |item| {
+            if let Item::Event(event) = item {
+                disabled |= event.schema.name == AuditDisabled::SCHEMA.name;
+                until = event.values.iter().flatten().fold(until, |until, f| match f.value {
+                    Value::Time(time) if f.schema.name == "until" => Some(time),
+                    _ => until,
+                });
+            }
+            Ok::<(), Failure>(())
+        });
+    }
+    !disabled && until.is_some_and(|until| until <= tracewell::boot::realtime_ns())
 }
 
 fn session_report(dirs: &Dirs, page: &ControlPage, settings: Option<&Settings>) -> SessionReport {
@@ -254,7 +284,9 @@ fn components(
             let identity = f.identity.as_ref();
             f.is_alive
                 && identity.is_some_and(|i| {
-                    i.pid == attached.pid && i.component == attached.component && Some(i.session_id) == session
+                    i.pid == attached.pid
+                        && i.component == attached.component
+                        && Some(i.session_id) == session
                 })
         };
         let mut component = Component {
@@ -290,7 +322,13 @@ fn components(
 }
 
 /// A component that the user asked for by name and that is not attached.
-fn add_asked(report: &mut Report, name: &str, sessions: &[Session], folders: &[RingFolder], elsewhere: &[String]) {
+fn add_asked(
+    report: &mut Report,
+    name: &str,
+    sessions: &[Session],
+    folders: &[RingFolder],
+    elsewhere: &[String],
+) {
     if report.components.iter().any(|c| c.component == name) {
         return;
     }
@@ -333,9 +371,11 @@ fn elsewhere(dirs: &Dirs, notes: &mut Vec<String>) -> Vec<String> {
     let me = rustix::process::geteuid().as_raw();
     for entry in std::fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let uid = name.to_str().and_then(|n| n.strip_prefix("tracewell-")).and_then(|n| n.parse::<u32>().ok());
+        let uid =
+            name.to_str().and_then(|n| n.strip_prefix("tracewell-")).and_then(|n| n.parse::<u32>().ok());
         if let Some(uid) = uid.filter(|u| *u != me) {
-            found.push(format!("user {uid} has rings of an own trace directory, which this user may not see"));
+            found
+                .push(format!("user {uid} has rings of an own trace directory, which this user may not see"));
         }
     }
     notes.extend(found.iter().cloned());
@@ -388,13 +428,14 @@ fn places(report: &mut Report, dirs: &Dirs, sessions: &[Session], folders: &[Rin
         });
     }
     for folder in folders {
-        let who = folder.identity.as_ref().map_or_else(String::new, |i| {
-            format!("{} pid {}", i.component, i.pid)
-        });
+        let who =
+            folder.identity.as_ref().map_or_else(String::new, |i| format!("{} pid {}", i.component, i.pid));
         let note = if folder.is_alive {
             format!("in memory; {who} records into it")
         } else {
-            format!("in memory; left by {who}, which was killed: `tracewell read` shows it, `tracewell purge` removes it")
+            format!(
+                "in memory; left by {who}, which was killed: `tracewell read` shows it, `tracewell purge` removes it"
+            )
         };
         report.places.push(PlaceReport {
             kind: "rings",

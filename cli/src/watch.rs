@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use tracewell::Tracer;
 use tracewell::control::Control;
 use tracewell::dirs::Dirs;
-use tracewell::Tracer;
 use tracewell_sensor::Sensor;
 
 use crate::output::{Failure, Out, note, number, safe};
@@ -55,8 +55,7 @@ pub(crate) fn watch(dir: Option<&Path>, args: &args::Watch, out: &mut Out) -> Re
     let (tracer, sensor) = sensor(&place.dirs, args.downloads.clone(), args.hash_list.clone())?;
     let guard = tracer.guard();
     interrupt::catch().map_err(|e| Failure::new(format!("signals cannot be caught: {e}")))?;
-    let control =
-        Control::open_or_create(&place.dirs).map_err(|e| unusable(place.dirs.base(), &e))?;
+    let control = Control::open_or_create(&place.dirs).map_err(|e| unusable(place.dirs.base(), &e))?;
     out.line(format_args!("Watching as component {COMPONENT}, pid {}. Ctrl-C ends it.", std::process::id()))?;
     for (what, how) in sensor.sources() {
         out.line(format_args!("  {what:<10} {}", safe(how)))?;
@@ -98,7 +97,9 @@ impl State {
         if self.is_on.replace(page.is_ok()) != Some(page.is_ok()) {
             match &page {
                 Ok(page) => note(&format!("tracing is on: {}", explain::scope(&page.levels))),
-                Err(why) => note(&format!("tracing is off ({why}); run `tracewell enable` in another terminal")),
+                Err(why) => {
+                    note(&format!("tracing is off ({why}); run `tracewell enable` in another terminal"))
+                }
             }
         }
         let stats = tracer.stats();

@@ -157,7 +157,9 @@ impl Component {
                 Err(e) => return Err(Failure::new(format!("waiting for a component: {e}"))),
             }
         }
-        Err(Failure::new("a component does not end"))
+        // What it has emitted is in its rings: the trace has it all the same.
+        note("the sensor is still busy and is killed too");
+        self.kill()
     }
 
     /// SIGKILL: it cannot do anything about it.
@@ -208,8 +210,8 @@ fn play(stage: &Stage, seconds: u64, out: &mut Out) -> Result<Played, Failure> {
         "Enabled everything. Starting two components: the sensor, and one that emits the whole catalog.",
     )?;
     out.flush()?;
-    let mut sensor = Component::start("sensor", &stage.dirs, &[&stage.downloads()])?;
     let mut loadgen = Component::start("loadgen", &stage.dirs, &[])?;
+    let mut sensor = Component::start("sensor", &stage.dirs, &[&stage.downloads()])?;
     wait_attached(&control, &mut [&mut sensor, &mut loadgen])?;
     std::thread::sleep(SETTLE);
     out.line(format_args!(
@@ -267,8 +269,8 @@ struct Told {
 /// What one reading of the trace collects.
 #[derive(Default)]
 struct Collected {
-    /// By category: number of events, and the first line.
-    categories: BTreeMap<u8, (u64, String)>,
+    /// By category: number of events, the first line, and the sensor's first line.
+    categories: BTreeMap<u8, (u64, String, String)>,
     events: BTreeMap<String, u64>,
     of_process: BTreeMap<u32, u64>,
     seen: Seen,
@@ -308,14 +310,15 @@ fn collect_item(item: &Item<'_>, renderer: &mut TextRenderer, collected: &mut Co
     let Item::Event(event) = item else { return };
     let entry = collected.categories.entry(event.schema.category).or_default();
     entry.0 += 1;
-    if entry.1.is_empty() {
-        renderer.push(&mut entry.1, item);
+    let pid = event.process.identity.pid;
+    let first = if pid == played.sensor_pid { &mut entry.2 } else { &mut entry.1 };
+    if first.is_empty() {
+        renderer.push(first, item);
     }
     match collected.events.get_mut(&event.schema.name) {
         Some(count) => *count += 1,
         None => drop(collected.events.insert(event.schema.name.clone(), 1)),
     }
-    let pid = event.process.identity.pid;
     *collected.of_process.entry(pid).or_default() += 1;
     if pid != played.sensor_pid {
         return;
@@ -351,14 +354,15 @@ fn collect_item(item: &Item<'_>, renderer: &mut TextRenderer, collected: &mut Co
 
 fn print_categories(collected: &Collected, out: &mut Out) -> Result<(), Failure> {
     out.line("")?;
-    out.line("The first line of each category:")?;
-    for (category, (count, line)) in &collected.categories {
+    out.line("The first lines of each category, what the sensor saw first:")?;
+    for (category, (count, other, real)) in &collected.categories {
         let name = tracewell::Category::from_u8(*category).map_or("later", tracewell::Category::name);
         out.line(format_args!("  {name} ({} events)", number(*count)))?;
-        let line = line.trim_end();
-        let cut: String = line.chars().take(WIDTH).collect();
-        let more = if cut.len() < line.len() { "\u{2026}" } else { "" };
-        out.line(format_args!("    {cut}{more}"))?;
+        for line in [real.trim_end(), other.trim_end()].into_iter().filter(|l| !l.is_empty()) {
+            let cut: String = line.chars().take(WIDTH).collect();
+            let more = if cut.len() < line.len() { "\u{2026}" } else { "" };
+            out.line(format_args!("    {cut}{more}"))?;
+        }
     }
     Ok(())
 }

@@ -16,6 +16,9 @@ use crate::explain::scope;
 use crate::output::{Failure, Out, note, safe, size, time};
 use crate::place::{Place, unusable};
 
+/// The command itself, as the component that tells who switched tracing on and off.
+pub(crate) const OWN_COMPONENT: &str = "tracewell";
+
 /// `tracewell enable`.
 pub(crate) fn enable(dir: Option<&Path>, args: &args::Enable, out: &mut Out) -> Result<u8, Failure> {
     let place = Place::resolve(dir)?;
@@ -123,7 +126,8 @@ fn audit_enabled(dirs: &Dirs, request: &EnableRequest, session: &SessionInfo) {
 }
 
 fn audit(dirs: &Dirs, tell: impl FnOnce(&Tracer)) {
-    let attached = Tracer::builder("tracewell").dir(dirs.base()).version(env!("CARGO_PKG_VERSION")).attach();
+    let attached =
+        Tracer::builder(OWN_COMPONENT).dir(dirs.base()).version(env!("CARGO_PKG_VERSION")).attach();
     if let Ok(tracer) = attached {
         let _guard = tracer.guard();
         tell(&tracer);

@@ -86,7 +86,9 @@ impl Place {
             self.check()?;
             self.check_control()?;
         }
-        Control::open_or_create(&self.dirs).map_err(|e| unusable(self.dirs.base(), &e))
+        let control = self.dirs.control();
+        let at = if control.exists() { &control } else { self.dirs.base() };
+        Control::open_or_create(&self.dirs).map_err(|e| unusable(at, &e))
     }
 
     /// A control page that another program or a later version wrote is not ours to change.

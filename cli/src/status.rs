@@ -5,15 +5,18 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use tracewell::Category;
+use tracewell::catalog::AuditDisabled;
 use tracewell::control::{Control, Why};
 use tracewell::dirs::{Dirs, session_name};
 use tracewell::settings::Settings;
-use tracewell_schema::catalog;
+use tracewell::{Category, Event};
+use tracewell_reader::{Filter, Item, Trace};
 use tracewell_schema::format::control::{ControlPage, name_hash};
 use tracewell_schema::format::hex;
 use tracewell_schema::format::record::LossReason;
+use tracewell_schema::{Value, catalog};
 
+use crate::enable::OWN_COMPONENT;
 use crate::explain::{self, Silence, why_code, why_missing, why_silent};
 use crate::output::{Failure, Out, advice, safe};
 use crate::place::{Place, unusable};
@@ -112,9 +115,14 @@ fn report(dirs: &Dirs, control: Option<&Control>, asked: &[String]) -> Result<Re
         None => Err(Why::Off),
         Some(control) => steady(control),
     };
-    let off = page.as_ref().err().map(|why| why_code(*why));
     let folders = rings::folders(dirs.ring_root()).map_err(|e| unusable(dirs.ring_root(), &e))?;
     let sessions = segments::sessions(&dirs.sessions()).map_err(|e| unusable(&dirs.sessions(), &e))?;
+    let page = match page {
+        // Whoever notices first that the time is over switches off for good.
+        Err(Why::Off) if ended_by_itself(&sessions) => Err(Why::Expired),
+        other => other,
+    };
+    let off = page.as_ref().err().map(|why| why_code(*why));
     let tallies = tallies(&sessions, &folders);
     let mut all = Tally::default();
     tallies.values().for_each(|tally| all.add(tally));
@@ -155,6 +163,28 @@ fn steady(control: &Control) -> Result<ControlPage, Why> {
         }
     }
     control.snapshot()
+}
+
+/// Whether the newest session has ended because its time was over: who enabled it told the trace until when, and
+/// nobody told it that it was disabled.
+fn ended_by_itself(sessions: &[Session]) -> bool {
+    let Some(session) = sessions.last() else { return false };
+    let of_command = session.segments.iter().filter(|s| s.name.component == OWN_COMPONENT);
+    let (mut until, mut disabled) = (None, false);
+    for segment in of_command {
+        let Ok(trace) = Trace::open(std::slice::from_ref(&segment.path), &[]) else { continue };
+        let _ = trace.read(&Filter::default(), |item| {
+            if let Item::Event(event) = item {
+                disabled |= event.schema.name == AuditDisabled::SCHEMA.name;
+                until = event.values.iter().flatten().fold(until, |until, f| match f.value {
+                    Value::Time(time) if f.schema.name == "until" => Some(time),
+                    _ => until,
+                });
+            }
+            Ok::<(), Failure>(())
+        });
+    }
+    !disabled && until.is_some_and(|until| until <= tracewell::boot::realtime_ns())
 }
 
 fn session_report(dirs: &Dirs, page: &ControlPage, settings: Option<&Settings>) -> SessionReport {

@@ -1,134 +1,182 @@
-//! Certificates of servers.
+//! Public certificates of servers.
 
 use std::net::IpAddr;
 
-use crate::{CorrelationId, Event, Timestamp};
+use crate::{CorrelationId, Event, FieldEnum, ProcessKey, Timestamp};
 
-/// The public certificate of a server, once for each and session.
+/// Whether a certificate is trusted.
+#[derive(FieldEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[event(crate = "crate")]
+#[repr(u8)]
+pub enum TrustResult {
+    /// Not checked.
+    #[default]
+    Unknown = 0,
+    /// Trusted.
+    Trusted = 1,
+    /// Not issued by anyone trusted.
+    Untrusted = 2,
+    /// Explicitly distrusted.
+    Distrusted = 3,
+    /// Out of its time.
+    Expired = 4,
+    /// Revoked.
+    Revoked = 5,
+    /// For another host.
+    WrongHost = 6,
+    /// Its signature or encoding is wrong.
+    Invalid = 7,
+}
+
+/// What is known about a certificate's revocation.
+#[derive(FieldEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[event(crate = "crate")]
+#[repr(u8)]
+pub enum RevocationState {
+    /// Not checked, or nobody answered.
+    #[default]
+    Unknown = 0,
+    /// Not revoked.
+    Good = 1,
+    /// Revoked.
+    Revoked = 2,
+}
+
+/// The public certificate of a server. Recorded once for each certificate and session; connections, visits and
+/// downloads refer to it by `certificate_id`.
 #[derive(Event, Clone, Copy, Debug, Default)]
 #[event(
     crate = "crate",
     name = "certificate.seen",
     category = "certificate",
     level = "info",
-    text = "certificate of {subject} by {issuer}"
+    text = "certificate of {subject}, issued by {issuer}, valid until {not_after}: {trust}"
 )]
 pub struct CertificateSeen<'a> {
-    /// SHA-256 of its DER form.
+    /// Identity: SHA-256 of the DER form.
     #[field(public)]
     pub certificate_id: [u8; 32],
-    /// SHA-1 of its DER form.
+    /// SHA-1 of the DER form.
     #[field(public)]
     pub sha1: Option<[u8; 20]>,
-    /// Version.
+    /// Version of X.509, 1 to 3.
     #[field(public)]
     pub version: u8,
-    /// Serial number.
+    /// Serial number, most significant byte first.
     #[field(public)]
     pub serial: &'a [u8],
-    /// Subject.
+    /// Distinguished name of the subject (CN, O, OU, C), as RFC 4514 writes it.
     #[field(public)]
     pub subject: &'a str,
-    /// Issuer.
+    /// Distinguished name of the issuer, as RFC 4514 writes it.
     #[field(public)]
     pub issuer: &'a str,
-    /// Valid from.
+    /// When it begins to be valid.
     #[field(public)]
     pub not_before: Timestamp,
-    /// Valid until.
+    /// When it stops being valid.
     #[field(public)]
     pub not_after: Timestamp,
-    /// DNS names.
+    /// Subject's alternative names: hosts.
     #[field(public)]
     pub dns_names: &'a [&'a str],
-    /// Addresses.
+    /// Subject's alternative names: addresses.
     #[field(public)]
     pub addresses: &'a [IpAddr],
-    /// Mail addresses.
+    /// Subject's alternative names: mail addresses.
     #[field(personal)]
     pub emails: &'a [&'a str],
-    /// Algorithm of the key.
+    /// Algorithm of the public key, for example "RSA".
     #[field(public)]
     pub key_algorithm: &'a str,
-    /// Length of the key.
+    /// Length of the public key.
     #[field(public, unit = "bits")]
     pub key_bits: u32,
-    /// Curve.
+    /// Curve of the public key, for example "P-256".
     #[field(public)]
     pub curve: Option<&'a str>,
-    /// SHA-256 of the key (pin).
+    /// SHA-256 of the public key's info (the pin).
     #[field(public)]
     pub spki_sha256: Option<[u8; 32]>,
-    /// Algorithm of the signature.
+    /// Algorithm of the issuer's signature, for example "ecdsa-with-SHA256".
     #[field(public)]
     pub signature_algorithm: &'a str,
-    /// Key usage.
+    /// What the key may be used for, for example "digitalSignature".
     #[field(public)]
     pub key_usage: &'a [&'a str],
-    /// Extended key usage.
+    /// Purposes that it was issued for, for example "serverAuth".
     #[field(public)]
     pub extended_usage: &'a [&'a str],
-    /// It may issue others.
+    /// Whether it may issue other certificates (basic constraints).
     #[field(public)]
     pub is_ca: bool,
-    /// How many may follow it.
+    /// How many issuers may follow it (basic constraints); absent if there is no limit.
     #[field(public)]
     pub path_length: Option<u32>,
-    /// Name constraints.
+    /// Names that it may issue for; excluded ones begin with "!".
     #[field(public)]
     pub name_constraints: &'a [&'a str],
-    /// Id of the issuer's key.
+    /// Identifier of the issuer's key.
     #[field(public)]
     pub authority_key_id: Option<&'a [u8]>,
-    /// Id of its key.
+    /// Identifier of its own key.
     #[field(public)]
     pub subject_key_id: Option<&'a [u8]>,
-    /// OCSP and AIA URLs.
+    /// URLs of OCSP responders.
     #[field(public)]
     pub ocsp_urls: &'a [&'a str],
-    /// CRL URLs.
+    /// URLs of the issuer's certificate.
+    #[field(public)]
+    pub issuer_urls: &'a [&'a str],
+    /// URLs of revocation lists.
     #[field(public)]
     pub crl_urls: &'a [&'a str],
-    /// Signed certificate timestamps.
+    /// Number of signed certificate timestamps.
     #[field(public)]
     pub sct_count: u32,
-    /// Policies.
+    /// Object identifiers of its policies, in dotted form.
     #[field(public)]
     pub policies: &'a [&'a str],
-    /// Extended validation.
+    /// Whether it was issued by extended validation.
     #[field(public)]
     pub extended_validation: bool,
-    /// Signed by itself.
+    /// Whether it issued itself.
     #[field(public)]
     pub self_signed: bool,
-    /// Ids of the chain.
+    /// Identities of the chain's certificates, this one first.
     #[field(public)]
     pub chain: &'a [[u8; 32]],
-    /// The chain is complete.
+    /// Whether the chain reaches a root.
     #[field(public)]
     pub chain_complete: bool,
-    /// Result of the check.
+    /// Whether it is trusted.
     #[field(public)]
-    pub trust: &'a str,
-    /// Store that was asked.
+    pub trust: TrustResult,
+    /// Trust store that was asked, for example "system".
     #[field(public)]
     pub store: Option<&'a str>,
-    /// What is wrong.
+    /// All that is wrong with it.
     #[field(public)]
     pub errors: &'a [&'a str],
-    /// State of revocation.
+    /// Whether it is revoked.
     #[field(public)]
-    pub revocation: Option<&'a str>,
-    /// Original certificate, if the product substituted this one.
+    pub revocation: RevocationState,
+    /// Identity of the server's own certificate, if the product substituted this one to look into TLS.
     #[field(public)]
     pub substituted_id: Option<[u8; 32]>,
     /// Host that showed it.
     #[field(personal)]
     pub host: Option<&'a str>,
-    /// Its DER form.
+    /// Port of the server, 1 to 65535.
+    #[field(public)]
+    pub port: Option<u16>,
+    /// The DER form itself.
     #[field(public, max = 16384)]
     pub der: Option<&'a [u8]>,
-    /// Joins it to what it belongs to.
+    /// Stable key of the process that it was shown to first; zero if it is not known.
+    #[field(public)]
+    pub process_key: ProcessKey,
+    /// Story it belongs to: that of the connection that showed it first.
     #[field(public)]
     pub correlation: CorrelationId,
 }

@@ -1,9 +1,9 @@
-//! Downloaded files.
+//! Downloaded applications and other files.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::FileAttributes;
+use super::{FileAttributes, Verdict};
 use crate::{CorrelationId, Event, FieldEnum, Id128, ProcessKey, Timestamp};
 
 /// How a download ended.
@@ -14,14 +14,40 @@ pub enum DownloadResult {
     /// Not known.
     #[default]
     Unknown = 0,
-    /// It is complete.
+    /// All of it arrived.
     Complete = 1,
-    /// It was cancelled.
+    /// The user cancelled it.
     Cancelled = 2,
     /// It failed.
     Failed = 3,
-    /// It was blocked.
+    /// Protection blocked it.
     Blocked = 4,
+}
+
+/// By which protocol a file is downloaded.
+#[derive(FieldEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[event(crate = "crate")]
+#[repr(u8)]
+pub enum DownloadProtocol {
+    /// Not known.
+    #[default]
+    Unknown = 0,
+    /// HTTP without TLS.
+    Http = 1,
+    /// HTTP over TLS.
+    Https = 2,
+    /// FTP, with or without TLS.
+    Ftp = 3,
+    /// Files over SSH.
+    Sftp = 4,
+    /// A share of the network (SMB, NFS).
+    Share = 5,
+    /// Peer to peer, for example BitTorrent.
+    PeerToPeer = 6,
+    /// Made by the page itself (`blob:`, `data:`).
+    Local = 7,
+    /// Another one.
+    Other = 255,
 }
 
 /// A download began.
@@ -31,75 +57,81 @@ pub enum DownloadResult {
     name = "download.started",
     category = "download",
     level = "info",
-    text = "{file_name} is being downloaded from {url}"
+    text = "{image_path} started to download {file_name} from {url}"
 )]
 pub struct DownloadStarted<'a> {
-    /// The download.
+    /// Identity of the download; `download.finished` carries the same.
     #[field(public)]
     pub download_id: Id128,
-    /// Where it comes from, without query.
+    /// URL that was asked for, without query and fragment.
     #[field(personal)]
     pub url: Option<&'a str>,
-    /// Query of the URL.
+    /// Query of that URL, without the question mark.
     #[field(secret)]
     pub query: Option<&'a str>,
-    /// Where it came from after redirects, without query.
+    /// URL after all redirects, without query and fragment.
     #[field(personal)]
     pub final_url: Option<&'a str>,
-    /// Page that led to it, without query.
+    /// URL of the page that led to it, without query and fragment.
     #[field(personal)]
     pub referrer: Option<&'a str>,
-    /// Server.
+    /// Address of the server.
     #[field(personal)]
     pub server: Option<IpAddr>,
-    /// Port.
+    /// Port of the server, 1 to 65535.
     #[field(public)]
     pub port: Option<u16>,
     /// Protocol.
     #[field(public)]
-    pub protocol: Option<&'a str>,
-    /// Certificate of the server.
+    pub protocol: DownloadProtocol,
+    /// SHA-256 of the server's certificate, as in `certificate.seen`.
     #[field(public)]
     pub certificate_id: Option<[u8; 32]>,
-    /// Name of the file.
+    /// Name of the file, without its folder.
     #[field(personal)]
     pub file_name: &'a str,
-    /// Where it is.
+    /// Path that the file is written to.
     #[field(personal)]
     pub path: &'a str,
-    /// The process, for good.
+    /// Stable key of the process that initiated the download; zero if it is not known.
     #[field(public)]
     pub process_key: ProcessKey,
-    /// Process that initiated it.
+    /// Process id of that process.
     #[field(public)]
     pub pid: Option<u32>,
-    /// Its program.
+    /// Path of its program.
     #[field(personal)]
     pub image_path: Option<&'a str>,
     /// Its name.
     #[field(public)]
     pub process_name: Option<&'a str>,
-    /// Who signed it.
+    /// Who signed its program.
     #[field(public)]
     pub signer: Option<&'a str>,
     /// Its command line.
     #[field(personal, max = 16384)]
     pub command_line: Option<&'a str>,
-    /// Its parent, for good.
+    /// Stable key of its parent; zero if it is not known.
     #[field(public)]
     pub parent_key: ProcessKey,
-    /// User name.
+    /// Name of the user it runs as.
     #[field(personal)]
     pub user: Option<&'a str>,
-    /// Size as told by the server.
+    /// Size as the server declared it.
     #[field(public, unit = "bytes")]
     pub size_declared: Option<u64>,
-    /// When.
+    /// Media type as the server declared it.
+    #[field(public)]
+    pub type_declared: Option<&'a str>,
+    /// When it began.
     #[field(public)]
     pub started: Timestamp,
-    /// Joins it to what it belongs to.
+    /// Story it belongs to: the same in the connection, launch, detection and decision that go with the file.
     #[field(public)]
     pub correlation: CorrelationId,
+    /// Story that this one came out of, for example of a visit.
+    #[field(public)]
+    pub parent_correlation: CorrelationId,
 }
 
 /// A download ended.
@@ -109,85 +141,88 @@ pub struct DownloadStarted<'a> {
     name = "download.finished",
     category = "download",
     level = "info",
-    text = "{file_name} was downloaded from {url}"
+    text = "download of {file_name} from {url} ended: {result}, {size} bytes"
 )]
 pub struct DownloadFinished<'a> {
-    /// The download.
+    /// Identity of the download; `download.started` carries the same.
     #[field(public)]
     pub download_id: Id128,
-    /// Where it comes from, without query.
+    /// URL that was asked for, without query and fragment.
     #[field(personal)]
     pub url: Option<&'a str>,
-    /// Query of the URL.
+    /// Query of that URL, without the question mark.
     #[field(secret)]
     pub query: Option<&'a str>,
-    /// Where it came from after redirects, without query.
+    /// URL after all redirects, without query and fragment.
     #[field(personal)]
     pub final_url: Option<&'a str>,
-    /// Page that led to it, without query.
+    /// URL of the page that led to it, without query and fragment.
     #[field(personal)]
     pub referrer: Option<&'a str>,
-    /// Server.
+    /// Address of the server.
     #[field(personal)]
     pub server: Option<IpAddr>,
-    /// Port.
+    /// Port of the server, 1 to 65535.
     #[field(public)]
     pub port: Option<u16>,
     /// Protocol.
     #[field(public)]
-    pub protocol: Option<&'a str>,
-    /// Certificate of the server.
+    pub protocol: DownloadProtocol,
+    /// SHA-256 of the server's certificate, as in `certificate.seen`.
     #[field(public)]
     pub certificate_id: Option<[u8; 32]>,
-    /// Name of the file.
+    /// Name of the file, without its folder.
     #[field(personal)]
     pub file_name: &'a str,
-    /// Where it is.
+    /// Path of the file.
     #[field(personal)]
     pub path: &'a str,
-    /// The process, for good.
+    /// Stable key of the process that initiated the download; zero if it is not known.
     #[field(public)]
     pub process_key: ProcessKey,
-    /// Process that initiated it.
+    /// Process id of that process.
     #[field(public)]
     pub pid: Option<u32>,
-    /// Its program.
+    /// Path of its program.
     #[field(personal)]
     pub image_path: Option<&'a str>,
     /// Its name.
     #[field(public)]
     pub process_name: Option<&'a str>,
-    /// Who signed it.
+    /// Who signed its program.
     #[field(public)]
     pub signer: Option<&'a str>,
     /// Its command line.
     #[field(personal, max = 16384)]
     pub command_line: Option<&'a str>,
-    /// Its parent, for good.
+    /// Stable key of its parent; zero if it is not known.
     #[field(public)]
     pub parent_key: ProcessKey,
-    /// User name.
+    /// Name of the user it runs as.
     #[field(personal)]
     pub user: Option<&'a str>,
     /// Attributes of the file.
     #[field(public)]
     pub attributes: FileAttributes,
-    /// Permission bits.
+    /// Permission bits of the file, as of `chmod`; 0 if they are not known.
     #[field(public)]
     pub mode: u32,
-    /// Zone it comes from.
+    /// Names of the file's extended attributes.
+    #[field(public)]
+    pub xattrs: &'a [&'a str],
+    /// Zone of the Internet settings it came from: 0 local, 1 intranet, 2 trusted, 3 Internet, 4 restricted.
     #[field(public)]
     pub zone: Option<u8>,
-    /// Size as told by the server.
+    /// Size as the server declared it.
     #[field(public, unit = "bytes")]
     pub size_declared: Option<u64>,
-    /// Size received.
+    /// Size that was received.
     #[field(public, unit = "bytes")]
     pub size: u64,
-    /// Type as told by the server.
+    /// Media type as the server declared it.
     #[field(public)]
     pub type_declared: Option<&'a str>,
-    /// Type by content.
+    /// Media type as told by the content.
     #[field(public)]
     pub content_type: Option<&'a str>,
     /// SHA-256 of the file.
@@ -202,16 +237,19 @@ pub struct DownloadFinished<'a> {
     /// How it ended.
     #[field(public)]
     pub result: DownloadResult,
-    /// It was interrupted.
+    /// Whether it was interrupted and taken up again.
     #[field(public)]
     pub resumed: bool,
-    /// Verdict about the file.
+    /// What the examination of the file found.
     #[field(public)]
-    pub verdict: Option<&'a str>,
-    /// How long it was held for the verdict.
+    pub verdict: Verdict,
+    /// How long the file was held back for the verdict.
     #[field(public)]
     pub waited: Option<Duration>,
-    /// Joins it to what it belongs to.
+    /// Story it belongs to: the same in the connection, launch, detection and decision that go with the file.
     #[field(public)]
     pub correlation: CorrelationId,
+    /// Story that this one came out of, for example of a visit.
+    #[field(public)]
+    pub parent_correlation: CorrelationId,
 }

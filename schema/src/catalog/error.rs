@@ -3,19 +3,19 @@
 use super::Severity;
 use crate::{CorrelationId, Event, FieldEnum, Id128, Timestamp};
 
-/// What an error number belongs to.
+/// Whose error numbers a code is one of.
 #[derive(FieldEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[event(crate = "crate")]
 #[repr(u8)]
 pub enum CodeDomain {
-    /// The product.
+    /// The product's own.
     #[default]
     Product = 0,
-    /// The system.
+    /// `errno` of a Unix system.
     Errno = 1,
-    /// HRESULT.
+    /// HRESULT of Windows.
     Hresult = 2,
-    /// NTSTATUS.
+    /// NTSTATUS of Windows.
     Ntstatus = 3,
 }
 
@@ -26,76 +26,79 @@ pub enum CodeDomain {
     name = "error.raised",
     category = "error",
     level = "error",
-    text = "{module}: {operation} failed with {domain} {code}"
+    text = "{module}: {operation} failed on {object}: {domain} {code}"
 )]
 pub struct ErrorRaised<'a> {
-    /// The error.
+    /// Identity of the error: the same when it is told again.
     #[field(public)]
     pub error_id: Id128,
-    /// Module.
+    /// Module of the component that it was raised in.
     #[field(public)]
     pub module: &'a str,
-    /// Function.
+    /// Function that raised it.
     #[field(public)]
     pub function: Option<&'a str>,
-    /// Source file.
+    /// Source file that raised it.
     #[field(public)]
     pub file: Option<&'a str>,
-    /// Line.
+    /// Line of the source file, from 1.
     #[field(public)]
     pub line: Option<u32>,
-    /// Number.
+    /// Error number.
     #[field(public)]
     pub code: i64,
-    /// What the number belongs to.
+    /// Whose number it is.
     #[field(public)]
     pub domain: CodeDomain,
-    /// Text, to be shown in the user's language.
+    /// Number of the message that tells it in the user's language.
     #[field(public)]
     pub message_id: Option<u32>,
-    /// Arguments of the text.
+    /// Arguments of that message, in order.
     #[field(personal)]
     pub arguments: &'a [&'a str],
-    /// How bad it is.
+    /// How severe it is.
     #[field(public)]
     pub severity: Severity,
-    /// How often since it was told last.
+    /// How often it was raised since it was told last; 0 if only now.
     #[field(public)]
     pub repeated: u32,
-    /// First time.
+    /// When it was raised first.
     #[field(public)]
     pub first_seen: Option<Timestamp>,
-    /// Build id of the stack.
+    /// Build id of the image that the stack's offsets are in.
     #[field(public)]
     pub stack_build_id: Option<&'a [u8]>,
-    /// Offsets of the stack.
+    /// Offsets of the stack in that image, the innermost first.
     #[field(public)]
     pub stack_offsets: &'a [u64],
-    /// What was being done.
+    /// What was being done, as a verb: "open", "load index".
     #[field(public)]
     pub operation: Option<&'a str>,
-    /// To what.
+    /// What it was done to: a path, an address, a setting.
     #[field(personal)]
     pub object: Option<&'a str>,
-    /// It is tried again.
+    /// Whether it is tried again.
     #[field(public)]
     pub retry: Option<bool>,
-    /// What follows from it.
+    /// What does not work because of it.
     #[field(public)]
     pub consequence: Option<&'a str>,
-    /// The component ended.
+    /// Whether the component ended by it.
     #[field(public)]
     pub crash: bool,
-    /// Memory dump.
+    /// Identity of the memory dump that was taken.
     #[field(public)]
     pub dump_id: Option<Id128>,
     /// Free memory at that time.
     #[field(public, unit = "bytes")]
     pub free_memory: Option<u64>,
-    /// Free disk at that time.
+    /// Free space at that time, on the disk that the product writes to.
     #[field(public, unit = "bytes")]
     pub free_disk: Option<u64>,
-    /// Joins it to what it belongs to.
+    /// Story it belongs to: that of what was being done.
     #[field(public)]
     pub correlation: CorrelationId,
+    /// Story that this one came out of.
+    #[field(public)]
+    pub parent_correlation: CorrelationId,
 }

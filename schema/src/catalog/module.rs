@@ -1,9 +1,9 @@
-//! Loaded modules and the files behind programs and modules.
+//! Modules that were loaded, and the files behind programs and modules.
 
 use super::FileAttributes;
 use crate::{CorrelationId, Event, FieldEnum, FieldFlags, ProcessKey, Timestamp};
 
-/// How a module came into memory.
+/// Where a loaded module came from.
 #[derive(FieldEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[event(crate = "crate")]
 #[repr(u8)]
@@ -11,11 +11,11 @@ pub enum LoadKind {
     /// Not known.
     #[default]
     Unknown = 0,
-    /// From a file.
+    /// A file that is still there.
     Normal = 1,
-    /// From memory only.
+    /// Memory only: there never was a file.
     MemoryOnly = 2,
-    /// From a file that is deleted.
+    /// A file that was deleted.
     DeletedFile = 3,
 }
 
@@ -39,55 +39,58 @@ pub enum ImageFormat {
     Script = 5,
 }
 
-/// State of a signature; numbers as in OCSF.
+/// State of a signature; the numbers are OCSF's `state_id`, and 4 for none.
 #[derive(FieldEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[event(crate = "crate")]
 #[repr(u8)]
 pub enum SignatureState {
-    /// Not looked at.
+    /// Not examined.
     #[default]
     Unknown = 0,
-    /// Good.
+    /// Valid, by a trusted signer.
     Valid = 1,
-    /// Out of its time.
+    /// The signer's certificate had expired.
     Expired = 2,
-    /// Withdrawn.
+    /// The signer's certificate was revoked.
     Revoked = 3,
-    /// There is none.
+    /// There is no signature.
     Unsigned = 4,
-    /// By someone unknown.
+    /// Correct, but nobody trusts the signer.
     Untrusted = 6,
-    /// By someone known to be bad.
+    /// Correct, but the signer is explicitly distrusted.
     Distrusted = 7,
-    /// Wrong.
+    /// It does not fit the content.
     Bad = 9,
-    /// Cannot be read.
+    /// It cannot be read.
     Broken = 10,
 }
 
-/// What a signature is.
+/// What vouches for an image.
 #[derive(FieldEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[event(crate = "crate")]
 #[repr(u8)]
 pub enum SignatureKind {
-    /// None.
+    /// Nothing, or not examined.
     #[default]
     None = 0,
-    /// Authenticode, in the file.
+    /// Authenticode, embedded in the file.
     Authenticode = 1,
-    /// In a catalogue.
+    /// A signed catalogue that lists the file.
     Catalogue = 2,
-    /// Integrity measurement of the kernel.
+    /// Integrity measurement of the kernel (`security.ima`).
     Ima = 3,
-    /// fs-verity.
+    /// fs-verity with a signature.
     FsVerity = 4,
-    /// Digest of the package.
+    /// Digest in the database of a package manager.
     Package = 5,
     /// GPG signature of an AppImage.
     AppImage = 6,
 }
 
 /// Hardening of an image.
+///
+/// ELF: `pie`, `nx`, `relro`, `bind_now` (with `relro`: full), `canary`, `stripped`. PE: `aslr`, `nx`, `cfg` (control
+/// flow guard), `no_seh`, `high_entropy_aslr`, `force_integrity`.
 #[derive(FieldFlags, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[event(crate = "crate")]
 #[flags(
@@ -99,57 +102,63 @@ pub enum SignatureKind {
     STRIPPED = 32,
     ASLR = 64,
     CFG = 128,
-    NO_SEH = 256
+    NO_SEH = 256,
+    HIGH_ENTROPY_ASLR = 512,
+    FORCE_INTEGRITY = 1024
 )]
 pub struct Hardening(pub u32);
 
-/// A module was loaded.
+/// A module was loaded into a process.
 #[derive(Event, Clone, Copy, Debug, Default)]
 #[event(
     crate = "crate",
     name = "module.load",
     category = "module",
     level = "debug",
-    text = "{path} was loaded by process {pid}"
+    text = "process {pid} loaded {path} ({load}), {mapped} bytes mapped"
 )]
 pub struct ModuleLoad<'a> {
-    /// The process, for good.
+    /// Stable key of the process.
     #[field(public)]
     pub process_key: ProcessKey,
     /// Process id.
     #[field(public)]
     pub pid: u32,
-    /// The module's file.
+    /// Path of the module's file; empty if there is none.
     #[field(personal)]
     pub path: &'a str,
-    /// First address.
+    /// First address of the mapped region.
     #[field(public)]
     pub base: u64,
-    /// Address range that is mapped.
+    /// Size of the mapped region: it ends before `base` + `mapped`.
     #[field(public, unit = "bytes")]
     pub mapped: u64,
-    /// How it came into memory.
+    /// Where it came from.
     #[field(public)]
     pub load: LoadKind,
-    /// What loaded it.
+    /// Path of what loaded it: the dynamic loader or another module.
     #[field(personal)]
     pub loader: Option<&'a str>,
-    /// SHA-256 of the file: joins it to its image.
+    /// When it was loaded or seen first; absent if it was not noticed at once.
+    #[field(public)]
+    pub loaded: Option<Timestamp>,
+    /// SHA-256 of the file: joins it to its `module.image`.
     #[field(public)]
     pub sha256: Option<[u8; 32]>,
-    /// Joins it to the launch.
+    /// Story it belongs to: the same as of the process's launch.
     #[field(public)]
     pub correlation: CorrelationId,
 }
 
-/// Facts of an image, once for each hash and session.
+/// Facts about the file of a program or module: headers, packers, hash sums, signature. Recorded once for each hash
+/// and session; launches and loads refer to it by `sha256`.
 #[derive(Event, Clone, Copy, Debug, Default)]
 #[event(
     crate = "crate",
     name = "module.image",
     category = "module",
     level = "info",
-    text = "{path} is {format} of {size} bytes"
+    text = "{path} is {format} of {size} bytes, packed by {packers}, signature {signature_state}"
 )]
 pub struct ModuleImage<'a> {
     /// SHA-256 of the file.
@@ -161,73 +170,82 @@ pub struct ModuleImage<'a> {
     /// MD5 of the file.
     #[field(public)]
     pub md5: Option<[u8; 16]>,
-    /// Hash of the imported names.
+    /// PE: MD5 of the imported libraries and names (imphash).
     #[field(public)]
     pub imphash: Option<[u8; 16]>,
-    /// Fuzzy hash (TLSH or ssdeep), as text.
+    /// Fuzzy hash as text: TLSH (begins with "T1") or ssdeep.
     #[field(public)]
     pub fuzzy_hash: Option<&'a str>,
-    /// Where it is.
+    /// Path of the file.
     #[field(personal)]
     pub path: &'a str,
-    /// Its size.
+    /// Size of the file.
     #[field(public, unit = "bytes")]
     pub size: u64,
-    /// Its attributes.
+    /// Attributes of the file.
     #[field(public)]
     pub attributes: FileAttributes,
-    /// Permission bits.
+    /// Permission bits of the file, as of `chmod`.
     #[field(public)]
     pub mode: u32,
-    /// When it was made.
+    /// Names of the file's extended attributes.
+    #[field(public)]
+    pub xattrs: &'a [&'a str],
+    /// File capabilities that are permitted, the kernel's bit mask.
+    #[field(public)]
+    pub capabilities: Option<u64>,
+    /// When the file was created.
     #[field(public)]
     pub created: Option<Timestamp>,
-    /// When it was modified.
+    /// When the file was modified.
     #[field(public)]
     pub modified: Option<Timestamp>,
-    /// Inode.
+    /// Inode number of the file.
     #[field(public)]
     pub inode: u64,
-    /// Device.
+    /// Number of the device that the file is on.
     #[field(public)]
     pub device: u64,
-    /// User id of the owner.
+    /// User id of the file's owner.
     #[field(personal)]
     pub owner: u32,
-    /// Package that owns it.
+    /// Package that owns the file.
     #[field(public)]
     pub package: Option<&'a str>,
-    /// The package's file is as it was shipped.
+    /// Whether the file is as the package shipped it.
     #[field(public)]
     pub package_unmodified: Option<bool>,
-    /// Format.
+    /// Format of the file.
     #[field(public)]
     pub format: ImageFormat,
-    /// Machine, as in the header.
+    /// Machine, the number in the ELF or PE header.
     #[field(public)]
     pub machine: u16,
-    /// Type of ELF, or characteristics of PE.
+    /// ELF: type. PE: characteristics.
     #[field(public)]
     pub kind: u16,
-    /// Subsystem of PE.
+    /// PE: subsystem.
     #[field(public)]
     pub subsystem: Option<u16>,
-    /// DLL characteristics of PE.
+    /// PE: DLL characteristics.
     #[field(public)]
     pub dll_characteristics: Option<u16>,
-    /// Time stamp of PE.
+    /// PE: time stamp of the header; may be invented by the linker.
     #[field(public)]
     pub link_time: Option<Timestamp>,
-    /// Linker version of PE, major and minor byte.
+    /// PE: linker version, major in the upper byte, minor in the lower.
     #[field(public)]
     pub linker_version: Option<u16>,
-    /// Entry point.
+    /// Address of the entry point, relative to the image.
     #[field(public)]
     pub entry: u64,
-    /// Image base of PE.
+    /// PE: preferred address of the image.
     #[field(public)]
     pub image_base: Option<u64>,
-    /// Names of the sections.
+    /// Number of sections in the header; the lists of sections may hold fewer.
+    #[field(public)]
+    pub section_count: Option<u32>,
+    /// Names of the sections; parallel to the other lists of sections.
     #[field(public)]
     pub section_names: &'a [&'a str],
     /// Virtual addresses of the sections.
@@ -242,10 +260,10 @@ pub struct ModuleImage<'a> {
     /// Flags of the sections, as in the header.
     #[field(public)]
     pub section_flags: &'a [u64],
-    /// Entropy of the sections, bits a byte.
-    #[field(public)]
+    /// Entropy of the sections, 0 to 8; near 8 means packed or encrypted.
+    #[field(public, unit = "bits/byte")]
     pub section_entropy: &'a [f64],
-    /// Imported libraries.
+    /// Libraries that it needs.
     #[field(public)]
     pub imports: &'a [&'a str],
     /// Number of imported names.
@@ -254,97 +272,121 @@ pub struct ModuleImage<'a> {
     /// Number of exported names.
     #[field(public)]
     pub export_count: u32,
-    /// Hash of the Rich header.
+    /// PE: number of resources.
+    #[field(public)]
+    pub resource_count: Option<u32>,
+    /// PE: language ids of the resources, each once.
+    #[field(public)]
+    pub resource_languages: &'a [u16],
+    /// PE: MD5 of the Rich header.
     #[field(public)]
     pub rich_hash: Option<[u8; 16]>,
-    /// Path of the debug information.
+    /// Path of the debug information (PDB).
     #[field(personal)]
     pub debug_path: Option<&'a str>,
-    /// GUID of the debug information.
+    /// GUID of the debug information (PDB).
     #[field(public)]
     pub debug_guid: Option<[u8; 16]>,
-    /// Number of TLS callbacks.
+    /// PE: number of TLS callbacks, which run before the entry point.
     #[field(public)]
     pub tls_callbacks: Option<u16>,
-    /// Where data after the image begins.
-    #[field(public)]
+    /// Offset in the file of data behind the image.
+    #[field(public, unit = "bytes")]
     pub overlay_offset: Option<u64>,
-    /// Size of data after the image.
+    /// Size of data behind the image.
     #[field(public, unit = "bytes")]
     pub overlay_size: Option<u64>,
-    /// Checksum in the PE header.
+    /// PE: checksum in the header.
     #[field(public)]
     pub checksum_declared: Option<u32>,
-    /// Checksum as computed.
+    /// PE: checksum as computed from the file.
     #[field(public)]
     pub checksum_computed: Option<u32>,
-    /// Company of the version resource.
+    /// Version resource: company.
     #[field(public)]
     pub company: Option<&'a str>,
-    /// Product of the version resource.
+    /// Version resource: product.
     #[field(public)]
     pub product: Option<&'a str>,
-    /// Description of the version resource.
+    /// Version resource: description.
     #[field(public)]
     pub description: Option<&'a str>,
-    /// Original file name of the version resource.
+    /// Version resource: original file name.
     #[field(public)]
     pub original_name: Option<&'a str>,
-    /// File version.
+    /// Version resource: version of the file.
     #[field(public)]
     pub file_version: Option<&'a str>,
-    /// Product version.
+    /// Version resource: version of the product.
     #[field(public)]
     pub product_version: Option<&'a str>,
-    /// Region: language of the version resource, or of the system.
+    /// Region code: language id of the version resource ("0409"), or the system's locale ("en_US").
     #[field(public)]
     pub region: Option<&'a str>,
-    /// Interpreter of ELF or of a script.
+    /// Interpreter: of ELF the dynamic loader, of a script the program of its first line.
     #[field(public)]
     pub interpreter: Option<&'a str>,
-    /// Build id of ELF.
+    /// First line of a script, with the interpreter's arguments.
+    #[field(personal, max = 256)]
+    pub first_line: Option<&'a str>,
+    /// ELF: build id.
     #[field(public)]
     pub build_id: Option<&'a [u8]>,
-    /// Search path of ELF.
+    /// ELF: search path of libraries (RPATH or RUNPATH).
     #[field(public)]
     pub rpath: Option<&'a str>,
     /// Hardening.
     #[field(public)]
     pub hardening: Hardening,
-    /// Compression utilities (packers) it was made with.
+    /// Compression utilities (packers) that were used, the outermost first, for example "UPX"; empty if none is known.
     #[field(public)]
     pub packers: &'a [&'a str],
-    /// How sure that is, percent.
+    /// Versions of the packers, parallel to `packers`; an empty text if one is not known.
+    #[field(public)]
+    pub packer_versions: &'a [&'a str],
+    /// How sure the packers are, 0 to 100.
     #[field(public, unit = "%")]
     pub packer_confidence: Option<u8>,
-    /// What its signature is.
+    /// What vouches for the file.
     #[field(public)]
     pub signature: SignatureKind,
-    /// State of its signature.
+    /// State of the signature.
     #[field(public)]
     pub signature_state: SignatureState,
-    /// Who signed it.
+    /// Digest algorithm of the signature, for example "sha256".
+    #[field(public)]
+    pub digest_algorithm: Option<&'a str>,
+    /// Subject of the signer's certificate.
     #[field(public)]
     pub signer: Option<&'a str>,
-    /// Who issued the signer's certificate.
+    /// Issuer of the signer's certificate.
     #[field(public)]
     pub issuer: Option<&'a str>,
-    /// Serial of the signer's certificate.
+    /// Serial number of the signer's certificate.
     #[field(public)]
     pub serial: Option<&'a [u8]>,
-    /// Thumbprint of the signer's certificate.
+    /// Thumbprint (SHA-1 or SHA-256 of the DER form) of the signer's certificate.
     #[field(public)]
     pub thumbprint: Option<&'a [u8]>,
-    /// The signer's certificate is valid from here.
+    /// When the signer's certificate began to be valid.
     #[field(public)]
     pub signer_from: Option<Timestamp>,
-    /// The signer's certificate is valid until here.
+    /// When the signer's certificate stops being valid.
     #[field(public)]
     pub signer_until: Option<Timestamp>,
-    /// When it was counter-signed.
+    /// SHA-256 of the certificates of the signer's chain, the signer's first.
+    #[field(public)]
+    pub signer_chain: &'a [[u8; 32]],
+    /// Time in the counter-signature.
     #[field(public)]
     pub countersigned: Option<Timestamp>,
-    /// Why the signature could not be checked.
+    /// Whether the signature holds hashes of the single pages.
+    #[field(public)]
+    pub page_hashes: Option<bool>,
+    /// Why the signature could not be examined.
     #[field(public)]
     pub signature_error: Option<&'a str>,
+    /// Story it belongs to: that of the launch or load that showed it first.
+    #[field(public)]
+    pub correlation: CorrelationId,
 }

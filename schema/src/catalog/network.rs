@@ -1,9 +1,9 @@
-//! Connections and name look-ups.
+//! Network connections and look-ups of names.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::Direction;
+use super::{Direction, Disposition};
 use crate::{CorrelationId, Event, FieldEnum, Id128, ProcessKey, Timestamp};
 
 /// What happened to a connection.
@@ -16,21 +16,21 @@ pub enum ConnectionState {
     Unknown = 0,
     /// It is being opened.
     Open = 1,
-    /// It stands.
+    /// It is established.
     Established = 2,
     /// It was closed.
     Close = 3,
     /// It was reset.
     Reset = 4,
-    /// It failed.
+    /// It could not be opened: no answer, no way.
     Fail = 5,
-    /// It was refused.
+    /// The other computer refused it.
     Refuse = 6,
-    /// A port is open.
+    /// A local port waits for connections.
     Listen = 7,
 }
 
-/// How a host name is known.
+/// How the host name of the other computer is known.
 #[derive(FieldEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[event(crate = "crate")]
 #[repr(u8)]
@@ -38,12 +38,51 @@ pub enum HostSource {
     /// Not known.
     #[default]
     Unknown = 0,
-    /// From a look-up.
+    /// A look-up before gave this address.
     Dns = 1,
-    /// From the TLS handshake.
+    /// The server name in the TLS handshake.
     Sni = 2,
-    /// From the HTTP header.
+    /// The Host header of HTTP.
     HttpHost = 3,
+}
+
+/// Family of addresses.
+#[derive(FieldEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[event(crate = "crate")]
+#[repr(u8)]
+pub enum AddressFamily {
+    /// Not known.
+    #[default]
+    Unknown = 0,
+    /// IPv4.
+    Ipv4 = 4,
+    /// IPv6.
+    Ipv6 = 6,
+}
+
+/// Version of TLS.
+#[derive(FieldEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[event(crate = "crate")]
+#[repr(u8)]
+pub enum TlsVersion {
+    /// No TLS, or not known.
+    #[default]
+    None = 0,
+    /// SSL 3.0.
+    #[value("ssl3.0")]
+    Ssl30 = 1,
+    /// TLS 1.0.
+    #[value("tls1.0")]
+    Tls10 = 2,
+    /// TLS 1.1.
+    #[value("tls1.1")]
+    Tls11 = 3,
+    /// TLS 1.2.
+    #[value("tls1.2")]
+    Tls12 = 4,
+    /// TLS 1.3.
+    #[value("tls1.3")]
+    Tls13 = 5,
 }
 
 /// A connection changed its state.
@@ -53,139 +92,151 @@ pub enum HostSource {
     name = "network.connection",
     category = "network",
     level = "debug",
-    text = "{local} - {remote} {state} by process {pid}"
+    text = "process {pid} ({image_path}): {direction} connection {local} to {remote} is {state}"
 )]
 pub struct NetworkConnection<'a> {
-    /// The connection.
+    /// Identity of the connection: the same in all its changes.
     #[field(public)]
     pub connection_id: Id128,
-    /// The process, for good.
+    /// Stable key of the process; zero if it is not known.
     #[field(public)]
     pub process_key: ProcessKey,
-    /// Process id.
+    /// Process id; 0 if it is not known.
     #[field(public)]
     pub pid: u32,
-    /// Program.
+    /// Path of the process's program.
     #[field(personal)]
     pub image_path: Option<&'a str>,
-    /// User id.
+    /// User id that the socket belongs to.
     #[field(personal)]
     pub uid: Option<u32>,
-    /// IP protocol number.
+    /// Name of that user.
+    #[field(personal)]
+    pub user: Option<&'a str>,
+    /// IANA protocol number: 1 ICMP, 6 TCP, 17 UDP, 58 ICMPv6.
     #[field(public)]
     pub protocol: u8,
-    /// Direction.
+    /// Family of the addresses, kept when the addresses are not.
+    #[field(public)]
+    pub family: AddressFamily,
+    /// Who opened it.
     #[field(public)]
     pub direction: Direction,
     /// Address and port on this computer.
     #[field(personal)]
     pub local: Option<SocketAddr>,
-    /// Address and port of the other.
+    /// Address and port of the other computer.
     #[field(personal)]
     pub remote: Option<SocketAddr>,
-    /// Host name of the other.
+    /// Host name of the other computer.
     #[field(personal)]
     pub remote_host: Option<&'a str>,
-    /// How the name is known.
+    /// How that name is known.
     #[field(public)]
     pub host_source: HostSource,
-    /// Interface.
+    /// Name of the network interface, for example "eth0".
     #[field(public)]
     pub interface: Option<&'a str>,
     /// What happened.
     #[field(public)]
     pub state: ConnectionState,
-    /// Sent.
+    /// Sent so far.
     #[field(public, unit = "bytes")]
     pub bytes_sent: u64,
-    /// Received.
+    /// Received so far.
     #[field(public, unit = "bytes")]
     pub bytes_received: u64,
-    /// Packets sent.
-    #[field(public)]
+    /// Packets sent so far.
+    #[field(public, unit = "packets")]
     pub packets_sent: u64,
-    /// Packets received.
-    #[field(public)]
+    /// Packets received so far.
+    #[field(public, unit = "packets")]
     pub packets_received: u64,
-    /// When it began.
+    /// When it was opened.
     #[field(public)]
     pub started: Option<Timestamp>,
-    /// When it ended.
+    /// When it ended; absent while it lasts.
     #[field(public)]
     pub ended: Option<Timestamp>,
-    /// Round trip.
+    /// Round-trip time, smoothed, as the system measured it.
     #[field(public)]
     pub round_trip: Option<Duration>,
-    /// TLS version.
+    /// Version of TLS.
     #[field(public)]
-    pub tls_version: Option<&'a str>,
-    /// Cipher.
+    pub tls_version: TlsVersion,
+    /// Cipher suite of TLS, its IANA name.
     #[field(public)]
     pub cipher: Option<&'a str>,
-    /// Server name of the handshake.
+    /// Server name in the TLS handshake.
     #[field(personal)]
     pub sni: Option<&'a str>,
-    /// Application protocol of the handshake.
+    /// Application protocol agreed on in the TLS handshake (ALPN), for example "h2".
     #[field(public)]
     pub alpn: Option<&'a str>,
-    /// Fingerprint of the client hello.
+    /// JA4 fingerprint of the TLS client hello.
     #[field(public)]
     pub ja4: Option<&'a str>,
-    /// Certificate of the server.
+    /// SHA-256 of the server's certificate, as in `certificate.seen`.
     #[field(public)]
     pub certificate_id: Option<[u8; 32]>,
-    /// Application protocol.
+    /// Application protocol as told by the content, for example "http".
     #[field(public)]
     pub application_protocol: Option<&'a str>,
-    /// Verdict.
+    /// What the firewall decided.
     #[field(public)]
-    pub verdict: Option<&'a str>,
+    pub verdict: Disposition,
     /// Rule that decided.
     #[field(public)]
     pub rule_id: Option<&'a str>,
-    /// Joins it to what it belongs to.
+    /// Story it belongs to: the same in the launch, download, detection and decision that go with it.
     #[field(public)]
     pub correlation: CorrelationId,
+    /// Story that this one came out of.
+    #[field(public)]
+    pub parent_correlation: CorrelationId,
 }
 
-/// A name was looked up.
+/// A name was looked up in DNS.
 #[derive(Event, Clone, Copy, Debug, Default)]
 #[event(
     crate = "crate",
     name = "network.dns",
     category = "network",
     level = "debug",
-    text = "{name} ({record_type}) was looked up"
+    text = "process {pid} looked up {name} ({record_type}): {answers}"
 )]
 pub struct NetworkDns<'a> {
-    /// Name.
+    /// Name that was asked for.
     #[field(personal)]
     pub name: &'a str,
-    /// Type of record.
+    /// Type of record that was asked for, for example "AAAA".
     #[field(public)]
     pub record_type: &'a str,
-    /// Result code.
+    /// Result code of DNS: 0 no error, 2 server failure, 3 no such name, 5 refused.
     #[field(public)]
     pub rcode: u16,
-    /// Addresses.
+    /// Addresses of the answer.
     #[field(personal)]
     pub answers: &'a [IpAddr],
-    /// Other names.
+    /// Other names and texts of the answer.
     #[field(personal)]
     pub aliases: &'a [&'a str],
     /// Server that was asked.
     #[field(personal)]
     pub server: Option<SocketAddr>,
-    /// How long it took.
+    /// How long the answer took.
     #[field(public)]
     pub took: Duration,
-    /// The process, for good.
+    /// Stable key of the process that asked; zero if it is not known.
     #[field(public)]
     pub process_key: ProcessKey,
-    /// Process id.
+    /// Process id of the process that asked.
     #[field(public)]
     pub pid: Option<u32>,
-    /// Joins it to what it belongs to.
+    /// Story it belongs to: the same in the connections that follow.
     #[field(public)]
     pub correlation: CorrelationId,
+    /// Story that this one came out of.
+    #[field(public)]
+    pub parent_correlation: CorrelationId,
 }

@@ -1,10 +1,10 @@
-//! Launched programs.
+//! Applications that ran.
 
 use std::time::Duration;
 
 use crate::{CorrelationId, Event, FieldEnum, FieldFlags, ProcessKey, Timestamp};
 
-/// How a process came to run a program.
+/// How a process came to run its program.
 #[derive(FieldEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[event(crate = "crate")]
 #[repr(u8)]
@@ -12,7 +12,7 @@ pub enum LaunchKind {
     /// Not known.
     #[default]
     Unknown = 0,
-    /// A copy of its parent.
+    /// A copy of its parent, with the same program.
     Fork = 1,
     /// A new program in an existing process.
     Exec = 2,
@@ -22,7 +22,34 @@ pub enum LaunchKind {
     Existing = 4,
 }
 
+/// Integrity level of a process on Windows.
+#[derive(FieldEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[event(crate = "crate")]
+#[repr(u8)]
+pub enum Integrity {
+    /// Not known, or the system has none.
+    #[default]
+    Unknown = 0,
+    /// Untrusted.
+    Untrusted = 1,
+    /// Low: a sandbox.
+    Low = 2,
+    /// Medium: an ordinary user.
+    Medium = 3,
+    /// High: an administrator.
+    High = 4,
+    /// System.
+    System = 5,
+    /// Protected process.
+    Protected = 6,
+}
+
 /// Attributes of a file.
+///
+/// `executable`, `setuid`, `setgid`, `sticky`, `world_writable` stand in its mode; `read_only` means that nobody may
+/// write; `immutable` and `append_only` are those of `chattr`; `xattrs` and `capabilities` tell that it has extended
+/// attributes and file capabilities; `deleted` that it has no name any more; `system`, `encrypted` and `compressed`
+/// are those of the file system.
 #[derive(FieldFlags, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[event(crate = "crate")]
 #[flags(
@@ -37,9 +64,18 @@ pub enum LaunchKind {
     XATTRS = 256,
     CAPABILITIES = 512,
     DELETED = 1024,
-    WORLD_WRITABLE = 2048
+    WORLD_WRITABLE = 2048,
+    SYSTEM = 4096,
+    ENCRYPTED = 8192,
+    COMPRESSED = 16384
 )]
 pub struct FileAttributes(pub u32);
+
+/// Namespaces of a process that are not those of the system's first process, as a container has.
+#[derive(FieldFlags, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[event(crate = "crate")]
+#[flags(CGROUP = 1, IPC = 2, MNT = 4, NET = 8, PID = 16, TIME = 32, USER = 64, UTS = 128)]
+pub struct Namespaces(pub u32);
 
 /// A program was launched.
 #[derive(Event, Clone, Copy, Debug, Default)]
@@ -48,28 +84,31 @@ pub struct FileAttributes(pub u32);
     name = "process.start",
     category = "process",
     level = "info",
-    text = "{image_path} was launched by {parent_path}"
+    text = "{image_path} was launched by {parent_path} as process {pid}"
 )]
 pub struct ProcessStart<'a> {
-    /// The process, for good.
+    /// Stable key of the process: the same in all events about it, whatever becomes of its process id.
     #[field(public)]
     pub process_key: ProcessKey,
     /// Process id.
     #[field(public)]
     pub pid: u32,
-    /// The parent, for good.
+    /// Stable key of the parent; zero if it is not known.
     #[field(public)]
     pub parent_key: ProcessKey,
-    /// Process id of the parent.
+    /// Process id of the parent; 0 if it is not known.
     #[field(public)]
     pub parent_pid: u32,
-    /// Program of the process.
+    /// Stable keys of the ancestors, the parent first; may be empty or cut.
+    #[field(public)]
+    pub ancestor_keys: &'a [ProcessKey],
+    /// Path of the process's program.
     #[field(personal)]
     pub image_path: &'a str,
-    /// Program of the parent.
+    /// Path of the parent's program; empty if it is not known.
     #[field(personal)]
     pub parent_path: &'a str,
-    /// Command line, arguments separated by blanks.
+    /// Command line, its arguments separated by blanks.
     #[field(personal, max = 16384)]
     pub command_line: &'a str,
     /// Working directory.
@@ -78,34 +117,40 @@ pub struct ProcessStart<'a> {
     /// Names of the environment variables, never their values.
     #[field(public)]
     pub environment_names: &'a [&'a str],
-    /// User id.
+    /// Real user id.
     #[field(personal)]
     pub uid: u32,
-    /// User name.
+    /// Name of the user.
     #[field(personal)]
     pub user: Option<&'a str>,
-    /// Id of the login session; absent if there is none.
+    /// Id of the session; absent if there is none.
     #[field(public)]
     pub session: Option<u32>,
-    /// Login user id, kept across su and sudo.
+    /// Login user id, which stays the same across su and sudo.
     #[field(personal)]
     pub login_uid: Option<u32>,
-    /// Effective capabilities, as the kernel's bit mask.
+    /// Effective capabilities, the kernel's bit mask; 0 is none.
     #[field(public)]
     pub capabilities: u64,
-    /// Control group.
+    /// Integrity level.
+    #[field(public)]
+    pub integrity: Integrity,
+    /// Namespaces of its own.
+    #[field(public)]
+    pub namespaces: Namespaces,
+    /// Path of its control group.
     #[field(personal)]
     pub cgroup: Option<&'a str>,
-    /// Container id.
+    /// Id of its container.
     #[field(public)]
     pub container: Option<&'a str>,
     /// Seccomp mode: 0 none, 1 strict, 2 filter.
     #[field(public)]
     pub seccomp: Option<u8>,
-    /// The process cannot gain rights.
+    /// Whether it can never gain rights by launching a program.
     #[field(public)]
     pub no_new_privileges: Option<bool>,
-    /// Process id of a debugger.
+    /// Process id of the debugger that traces it.
     #[field(public)]
     pub traced_by: Option<u32>,
     /// When it was launched.
@@ -114,10 +159,13 @@ pub struct ProcessStart<'a> {
     /// How it was launched.
     #[field(public)]
     pub launch: LaunchKind,
-    /// Size of the program's file.
+    /// Whether another process put code into it as it was launched.
+    #[field(public)]
+    pub injected: Option<bool>,
+    /// Size of the program's file; 0 if it is not known.
     #[field(public, unit = "bytes")]
     pub size: u64,
-    /// When the program's file was made.
+    /// When the program's file was created.
     #[field(public)]
     pub created: Option<Timestamp>,
     /// When the program's file was modified.
@@ -126,12 +174,15 @@ pub struct ProcessStart<'a> {
     /// Attributes of the program's file.
     #[field(public)]
     pub attributes: FileAttributes,
-    /// SHA-256 of the program's file.
+    /// SHA-256 of the program's file: joins it to its `module.image`.
     #[field(public)]
     pub sha256: Option<[u8; 32]>,
-    /// Joins it to the download of its file and to what follows.
+    /// Story it belongs to: the same in the download, connections, detections and decisions that go with it.
     #[field(public)]
     pub correlation: CorrelationId,
+    /// Story that this one came out of, for example of the parent.
+    #[field(public)]
+    pub parent_correlation: CorrelationId,
 }
 
 /// A process ended.
@@ -141,31 +192,31 @@ pub struct ProcessStart<'a> {
     name = "process.exit",
     category = "process",
     level = "info",
-    text = "process {pid} ({image_path}) ended"
+    text = "process {pid} ({image_path}) ended with code {exit_code} after {lifetime}"
 )]
 pub struct ProcessExit<'a> {
-    /// The process, for good.
+    /// Stable key of the process, as in its `process.start`.
     #[field(public)]
     pub process_key: ProcessKey,
     /// Process id.
     #[field(public)]
     pub pid: u32,
-    /// Program of the process.
+    /// Path of its program.
     #[field(personal)]
     pub image_path: &'a str,
-    /// Exit code, if it ended by itself and that is known.
+    /// Exit code; absent if a signal ended it or the code is not known.
     #[field(public)]
     pub exit_code: Option<i32>,
-    /// Signal that ended it.
+    /// Number of the signal that ended it.
     #[field(public)]
     pub signal: Option<u8>,
     /// When it ended.
     #[field(public)]
     pub ended: Timestamp,
-    /// How long it ran.
+    /// How long it ran, or was watched.
     #[field(public)]
     pub lifetime: Option<Duration>,
-    /// Joins it to its launch.
+    /// Story it belongs to: the same as of its launch.
     #[field(public)]
     pub correlation: CorrelationId,
 }

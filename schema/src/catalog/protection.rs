@@ -1,10 +1,11 @@
-//! State of protection, scans, updates.
+//! State of protection, scans, updates of databases.
 
 use std::time::Duration;
 
+use super::DecidedBy;
 use crate::{CorrelationId, Event, FieldEnum, Id128, Timestamp};
 
-/// Part of the protection.
+/// A part of protection.
 #[derive(FieldEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[event(crate = "crate")]
 #[repr(u8)]
@@ -14,25 +15,25 @@ pub enum Subsystem {
     Unknown = 0,
     /// Files.
     File = 1,
-    /// Web.
+    /// Web pages and downloads.
     Web = 2,
-    /// Mail.
+    /// E-mail.
     Mail = 3,
-    /// Network.
+    /// The network: firewall and detection of attacks.
     Network = 4,
-    /// Behaviour.
+    /// What programs do.
     Behaviour = 5,
-    /// Self-defence.
+    /// The product itself.
     SelfDefence = 6,
-    /// Updates.
+    /// Updates of databases and program.
     Update = 7,
-    /// Licence.
+    /// The licence.
     Licence = 8,
-    /// Look-ups.
+    /// Look-ups at the vendor's reputation service.
     Cloud = 9,
 }
 
-/// State of protection.
+/// State of a part of protection.
 #[derive(FieldEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[event(crate = "crate")]
 #[repr(u8)]
@@ -42,13 +43,13 @@ pub enum ProtectionState {
     Unknown = 0,
     /// It runs.
     Running = 1,
-    /// It is paused.
+    /// It is paused, and will go on by itself.
     Paused = 2,
-    /// It runs in part.
+    /// It runs, but not all of it.
     Degraded = 3,
-    /// It failed.
+    /// It should run, but does not.
     Failed = 4,
-    /// It is off.
+    /// It is switched off.
     Off = 5,
 }
 
@@ -60,9 +61,9 @@ pub enum Cause {
     /// Not known.
     #[default]
     Unknown = 0,
-    /// The user.
+    /// The user wanted it.
     User = 1,
-    /// A policy.
+    /// A policy of the organisation.
     Policy = 2,
     /// An error.
     Error = 3,
@@ -72,17 +73,17 @@ pub enum Cause {
     Update = 5,
 }
 
-/// Where a scan is.
+/// How far a scan is.
 #[derive(FieldEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[event(crate = "crate")]
 #[repr(u8)]
 pub enum ScanPhase {
-    /// Not known.
+    /// Not known, or there was none.
     #[default]
     Unknown = 0,
     /// It began.
     Started = 1,
-    /// It is done.
+    /// It came to its end.
     Finished = 2,
     /// It was cancelled.
     Cancelled = 3,
@@ -90,55 +91,61 @@ pub enum ScanPhase {
     Failed = 4,
 }
 
-/// A part of the protection changed its state.
+/// A part of protection changed its state.
 #[derive(Event, Clone, Copy, Debug, Default)]
 #[event(
     crate = "crate",
     name = "protection.state_changed",
     category = "protection",
     level = "info",
-    text = "{subsystem} protection is {state}, was {previous}"
+    text = "{subsystem} protection went from {previous} to {state} because of {cause}"
 )]
 pub struct ProtectionStateChanged<'a> {
-    /// Which part.
+    /// Part of protection.
     #[field(public)]
     pub subsystem: Subsystem,
-    /// Its state.
+    /// Its state now.
     #[field(public)]
     pub state: ProtectionState,
     /// Its state before.
     #[field(public)]
     pub previous: ProtectionState,
-    /// Why.
+    /// Why it changed.
     #[field(public)]
     pub cause: Cause,
-    /// Until when.
+    /// When the state will end by itself; absent if it will not.
     #[field(public)]
     pub until: Option<Timestamp>,
     /// Version of the databases.
     #[field(public)]
     pub database_version: Option<&'a str>,
-    /// Date of the databases.
+    /// When the databases were issued.
     #[field(public)]
     pub database_date: Option<Timestamp>,
-    /// Records of the databases.
+    /// Number of records in the databases.
     #[field(public)]
     pub database_records: Option<u64>,
     /// Version of the engine.
     #[field(public)]
     pub engine_version: Option<&'a str>,
-    /// Last full scan.
+    /// When the last full scan ended.
     #[field(public)]
     pub last_full_scan: Option<Timestamp>,
-    /// Its result.
+    /// How the last full scan ended.
     #[field(public)]
-    pub last_scan_result: Option<&'a str>,
-    /// Policy.
+    pub last_scan_result: ScanPhase,
+    /// Number of detections of the last full scan.
+    #[field(public)]
+    pub last_scan_detections: Option<u32>,
+    /// Id of the policy in force.
     #[field(public)]
     pub policy_id: Option<&'a str>,
-    /// What is left of the licence.
+    /// What is left of the licence; negative once it has expired.
     #[field(public, unit = "days")]
     pub licence_days: Option<i32>,
+    /// Story it belongs to: that of the error, update or decision that caused it.
+    #[field(public)]
+    pub correlation: CorrelationId,
 }
 
 /// A scan began or ended.
@@ -151,70 +158,79 @@ pub struct ProtectionStateChanged<'a> {
     text = "scan {name} {phase}: {files} files, {detections} detections"
 )]
 pub struct ProtectionScan<'a> {
-    /// The scan.
+    /// Identity of the scan: the same at its begin and its end.
     #[field(public)]
     pub scan_id: Id128,
-    /// Its name.
+    /// Name of the task, for example "quick".
     #[field(public)]
     pub name: &'a str,
-    /// Where it is.
+    /// How far it is.
     #[field(public)]
     pub phase: ScanPhase,
-    /// Files looked at.
+    /// Who asked for it.
     #[field(public)]
+    pub started_by: DecidedBy,
+    /// Places to be scanned.
+    #[field(personal)]
+    pub targets: &'a [&'a str],
+    /// Number of files that were examined.
+    #[field(public, unit = "files")]
     pub files: u64,
-    /// Files skipped.
-    #[field(public)]
+    /// Number of files that were skipped.
+    #[field(public, unit = "files")]
     pub skipped: u64,
-    /// Files known to be good.
-    #[field(public)]
+    /// Number of files that were known to be good.
+    #[field(public, unit = "files")]
     pub trusted: u64,
-    /// Detections.
+    /// Number of detections.
     #[field(public)]
     pub detections: u32,
-    /// How long it took.
+    /// How long it took; absent at its begin.
     #[field(public)]
     pub took: Option<Duration>,
-    /// What went wrong.
+    /// Why it failed.
     #[field(public)]
     pub error: Option<&'a str>,
-    /// Joins it to what it belongs to.
+    /// Story it belongs to; its detections carry it as their parent's.
     #[field(public)]
     pub correlation: CorrelationId,
 }
 
-/// The databases were updated.
+/// The databases were updated, or could not be.
 #[derive(Event, Clone, Copy, Debug, Default)]
 #[event(
     crate = "crate",
     name = "protection.database_updated",
     category = "protection",
     level = "info",
-    text = "databases are version {version} with {records} records"
+    text = "databases went from version {previous} to {version}, {records} records"
 )]
 pub struct ProtectionDatabaseUpdated<'a> {
-    /// Version.
+    /// Version now.
     #[field(public)]
     pub version: &'a str,
     /// Version before.
     #[field(public)]
     pub previous: Option<&'a str>,
-    /// Date.
+    /// When the databases were issued.
     #[field(public)]
     pub date: Option<Timestamp>,
-    /// Records.
+    /// Number of records.
     #[field(public)]
     pub records: u64,
-    /// What was loaded.
+    /// What was downloaded for it.
     #[field(public, unit = "bytes")]
     pub size: Option<u64>,
-    /// Where from.
+    /// Host that it was downloaded from.
     #[field(public)]
     pub source: Option<&'a str>,
     /// How long it took.
     #[field(public)]
     pub took: Duration,
-    /// What went wrong.
+    /// Why it failed; absent if it did not.
     #[field(public)]
     pub error: Option<&'a str>,
+    /// Story it belongs to.
+    #[field(public)]
+    pub correlation: CorrelationId,
 }

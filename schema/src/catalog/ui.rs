@@ -1,10 +1,10 @@
-//! Use of the interface.
+//! Use of the product's interface. Keystrokes and free text are never recorded.
 
 use std::time::Duration;
 
-use crate::{CorrelationId, Event, FieldEnum};
+use crate::{CorrelationId, Event, FieldEnum, Id128};
 
-/// What was done.
+/// What was done in the interface.
 #[derive(FieldEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[event(crate = "crate")]
 #[repr(u8)]
@@ -12,21 +12,21 @@ pub enum UiActionKind {
     /// Not known.
     #[default]
     Unknown = 0,
-    /// Opened.
+    /// Something was opened.
     Open = 1,
-    /// Closed.
+    /// Something was closed.
     Close = 2,
-    /// Clicked.
+    /// Something was clicked.
     Click = 3,
-    /// Toggled.
+    /// Something was switched on or off.
     Toggle = 4,
-    /// Typed: only the length.
+    /// Text was typed, of which only the length is recorded.
     Type = 5,
-    /// A shortcut.
+    /// A shortcut was used.
     Shortcut = 6,
 }
 
-/// With what.
+/// By what the interface was used.
 #[derive(FieldEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[event(crate = "crate")]
 #[repr(u8)]
@@ -34,17 +34,17 @@ pub enum UiSource {
     /// Not known.
     #[default]
     Unknown = 0,
-    /// Mouse.
+    /// Mouse or touchpad.
     Mouse = 1,
     /// Keyboard.
     Keyboard = 2,
-    /// Touch.
+    /// Touch or pen.
     Touch = 3,
     /// Assistive technology.
     Assistive = 4,
     /// Command line.
     CommandLine = 5,
-    /// From elsewhere.
+    /// From another computer.
     Remote = 6,
 }
 
@@ -53,97 +53,100 @@ pub enum UiSource {
 #[event(crate = "crate")]
 #[repr(u8)]
 pub enum NotificationAction {
-    /// Shown.
+    /// It was shown.
     #[default]
     Shown = 0,
-    /// Dismissed.
+    /// The user dismissed it.
     Dismissed = 1,
-    /// Clicked.
+    /// The user clicked it.
     Clicked = 2,
     /// It went by itself.
     Expired = 3,
 }
 
-/// The interface was used. Never keystrokes, never text.
+/// The interface was used.
 #[derive(Event, Clone, Copy, Debug, Default)]
 #[event(
     crate = "crate",
     name = "ui.action",
     category = "ui",
     level = "debug",
-    text = "{action} {control} in {window}"
+    text = "{action} of {control} in {window} by {source}"
 )]
 pub struct UiAction<'a> {
-    /// Window.
+    /// Id of the window, as the product's source names it.
     #[field(public)]
     pub window: &'a str,
-    /// Control.
+    /// Id of the control, as the product's source names it.
     #[field(public)]
     pub control: &'a str,
     /// What was done.
     #[field(public)]
     pub action: UiActionKind,
-    /// Setting that was changed.
+    /// Name of the setting that was changed.
     #[field(public)]
     pub setting: Option<&'a str>,
-    /// Its value before.
+    /// Value of the setting before.
     #[field(personal)]
     pub old_value: Option<&'a str>,
-    /// Its value now.
+    /// Value of the setting now.
     #[field(personal)]
     pub new_value: Option<&'a str>,
-    /// How many characters.
-    #[field(public)]
+    /// Length of what was typed.
+    #[field(public, unit = "characters")]
     pub typed_length: Option<u32>,
-    /// With what.
+    /// By what it was done.
     #[field(public)]
     pub source: UiSource,
-    /// How long it took.
+    /// How long it lasted, for example how long a window was open.
     #[field(public)]
     pub took: Option<Duration>,
-    /// Where it came from.
+    /// Id of the window that led there.
     #[field(public)]
     pub from_window: Option<&'a str>,
-    /// Language.
+    /// Locale of the interface, for example "en_GB".
     #[field(public)]
     pub locale: Option<&'a str>,
-    /// Theme.
+    /// Theme of the interface, for example "dark".
     #[field(public)]
     pub theme: Option<&'a str>,
-    /// Scale.
+    /// Scale of the interface; 100 is its plain size.
     #[field(public, unit = "%")]
     pub scale: Option<u16>,
-    /// How long the answer took.
+    /// Time until the interface answered.
     #[field(public)]
     pub latency: Option<Duration>,
-    /// Joins it to what it belongs to.
+    /// Story it belongs to: the same in what it set off.
     #[field(public)]
     pub correlation: CorrelationId,
 }
 
-/// A notification.
+/// A notification was shown to the user, or the user did something with it.
 #[derive(Event, Clone, Copy, Debug, Default)]
 #[event(
     crate = "crate",
     name = "ui.notification",
     category = "ui",
     level = "debug",
-    text = "notification {notification} {action}"
+    text = "notification {notification} was {action}"
 )]
 pub struct UiNotification<'a> {
-    /// Which.
+    /// Number of the kind of notification.
     #[field(public)]
     pub notification: u32,
     /// What became of it.
     #[field(public)]
     pub action: NotificationAction,
-    /// Button.
+    /// Id of the button that was clicked.
     #[field(public)]
     pub button: Option<&'a str>,
-    /// How long it was shown.
+    /// How long it was visible.
     #[field(public)]
     pub visible: Option<Duration>,
-    /// Joins it to what it belongs to.
+    /// Detection that it is about.
+    #[field(public)]
+    pub detection_id: Option<Id128>,
+    /// Story it belongs to: that of what it tells.
     #[field(public)]
     pub correlation: CorrelationId,
 }

@@ -1,11 +1,12 @@
-//! Visited URLs, logins, cookies.
+//! Visited URLs, logins on web sites, cookies.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::Verdict;
 use crate::{CorrelationId, Event, FieldEnum, Id128, ProcessKey, Timestamp};
 
-/// What was requested.
+/// What a request was for.
 #[derive(FieldEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[event(crate = "crate")]
 #[repr(u8)]
@@ -13,23 +14,23 @@ pub enum ResourceKind {
     /// Not known.
     #[default]
     Unknown = 0,
-    /// A page.
+    /// A page, or a frame of one.
     Page = 1,
     /// A script.
     Script = 2,
     /// An image.
     Image = 3,
-    /// A style sheet.
+    /// A style sheet or font.
     Style = 4,
-    /// Data for a page.
+    /// Data that a page asks for.
     Data = 5,
-    /// A download.
+    /// A file to be saved.
     Download = 6,
     /// Something else.
     Other = 7,
 }
 
-/// How a login is done.
+/// How a user or program proves who it is.
 #[derive(FieldEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[event(crate = "crate")]
 #[repr(u8)]
@@ -41,13 +42,13 @@ pub enum Authentication {
     Basic = 1,
     /// HTTP digest.
     Digest = 2,
-    /// A form.
+    /// A form on a page.
     Form = 3,
-    /// A token.
+    /// A bearer token.
     Bearer = 4,
 }
 
-/// Same-site rule of cookies.
+/// To which sites' requests cookies are added.
 #[derive(FieldEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[event(crate = "crate")]
 #[repr(u8)]
@@ -55,201 +56,213 @@ pub enum SameSite {
     /// Not set.
     #[default]
     Unset = 0,
-    /// Lax.
+    /// Those of the same site, and links to it.
     Lax = 1,
-    /// Strict.
+    /// Only those of the same site.
     Strict = 2,
-    /// None.
+    /// All.
     None = 3,
 }
 
-/// A URL was visited.
+/// A URL was visited. The fragment is never recorded; path and query only if they are opted in.
 #[derive(Event, Clone, Copy, Debug, Default)]
 #[event(
     crate = "crate",
     name = "web.visit",
     category = "web",
     level = "debug",
-    text = "{method} {host}: {status}"
+    text = "{method} of a {resource} on {host}: status {status}"
 )]
 pub struct WebVisit<'a> {
-    /// The visit.
+    /// Identity of the visit: the same in logins and cookies that go with it.
     #[field(public)]
     pub visit_id: Id128,
-    /// Scheme.
+    /// Scheme of the URL, in lower case, without colon.
     #[field(public)]
     pub scheme: &'a str,
-    /// Host.
+    /// Host of the URL.
     #[field(personal)]
     pub host: &'a str,
-    /// Port.
+    /// Port of the URL, 1 to 65535, the scheme's own if it names none.
     #[field(public)]
     pub port: u16,
-    /// Path.
+    /// Path of the URL, without query and fragment.
     #[field(personal, opt_in)]
     pub path: Option<&'a str>,
-    /// Query.
+    /// Query of the URL, without the question mark.
     #[field(secret, opt_in)]
     pub query: Option<&'a str>,
-    /// Method.
+    /// Method of the request, for example "GET".
     #[field(public)]
     pub method: &'a str,
-    /// Host of the page that led there.
+    /// URL of the page that led there, of which only the host is kept.
     #[field(personal, reduce = "host_only")]
     pub referrer: Option<&'a str>,
-    /// Status.
+    /// Status of the answer, 100 to 599; 0 if there was none.
     #[field(public)]
     pub status: u16,
-    /// Type.
+    /// Media type of the answer.
     #[field(public)]
     pub mime: Option<&'a str>,
-    /// Length of the request.
+    /// Length of the request's body.
     #[field(public, unit = "bytes")]
     pub request_length: u64,
-    /// Length of the answer.
+    /// Length of the answer's body.
     #[field(public, unit = "bytes")]
     pub response_length: u64,
-    /// Categories.
+    /// Categories of the site; may be empty.
     #[field(public)]
     pub categories: &'a [&'a str],
-    /// Verdict.
+    /// What the examination found.
     #[field(public)]
-    pub verdict: Option<&'a str>,
-    /// It was prevented.
+    pub verdict: Verdict,
+    /// Whether the request was prevented.
     #[field(public)]
     pub blocked: bool,
-    /// What was requested.
+    /// What the request was for.
     #[field(public)]
     pub resource: ResourceKind,
-    /// Tab.
+    /// Number of the tab in the browser.
     #[field(public)]
     pub tab: Option<u32>,
-    /// Frame.
+    /// Number of the frame in the tab; 0 is the page itself.
     #[field(public)]
     pub frame: Option<u32>,
-    /// The process, for good.
+    /// Stable key of the browser's process; zero if it is not known.
     #[field(public)]
     pub process_key: ProcessKey,
-    /// User agent.
+    /// User agent as the browser names itself.
     #[field(personal)]
     pub user_agent: Option<&'a str>,
-    /// Server.
+    /// Address of the server.
     #[field(personal)]
     pub server: Option<IpAddr>,
-    /// Certificate of the server.
+    /// Connection that carried it, as in `network.connection`.
+    #[field(public)]
+    pub connection_id: Option<Id128>,
+    /// SHA-256 of the server's certificate, as in `certificate.seen`.
     #[field(public)]
     pub certificate_id: Option<[u8; 32]>,
-    /// How long it took.
+    /// Time from the request to the end of the answer.
     #[field(public)]
     pub took: Duration,
-    /// Joins it to what it belongs to.
+    /// Story it belongs to: the same in the connection, download, detection and decision that go with it.
     #[field(public)]
     pub correlation: CorrelationId,
-    /// What it follows from.
+    /// Story that this one came out of, for example of the page that led there.
     #[field(public)]
     pub parent_correlation: CorrelationId,
 }
 
-/// A login on a site.
+/// A login on a web site. Password and token are only recorded as a length class and a keyed hash.
 #[derive(Event, Clone, Copy, Debug, Default)]
 #[event(
     crate = "crate",
     name = "web.login",
     category = "web",
     level = "debug",
-    text = "login on {host} by {authentication}",
+    text = "login on {host} by {authentication}, succeeded: {succeeded}",
     opt_in
 )]
 pub struct WebLogin<'a> {
-    /// The visit.
+    /// Visit it belongs to, as in `web.visit`.
     #[field(public)]
     pub visit_id: Id128,
-    /// Host.
+    /// Scheme of the URL: tells whether the login was encrypted.
+    #[field(public)]
+    pub scheme: &'a str,
+    /// Host of the site.
     #[field(personal)]
     pub host: &'a str,
     /// Login name.
     #[field(personal)]
     pub login: Option<&'a str>,
-    /// Name of the form field.
+    /// Name of the form's field that held the login name.
     #[field(public)]
     pub form_field: Option<&'a str>,
-    /// Realm.
+    /// Realm that the server asked for.
     #[field(public)]
     pub realm: Option<&'a str>,
     /// Password.
     #[field(secret)]
     pub password: Option<&'a str>,
-    /// Token.
+    /// Bearer token.
     #[field(secret)]
     pub token: Option<&'a str>,
-    /// How.
+    /// How the login was done.
     #[field(public)]
     pub authentication: Authentication,
-    /// It succeeded.
+    /// Whether it succeeded; absent if that is not known.
     #[field(public)]
     pub succeeded: Option<bool>,
-    /// The process, for good.
+    /// Stable key of the browser's process; zero if it is not known.
     #[field(public)]
     pub process_key: ProcessKey,
-    /// Joins it to what it belongs to.
+    /// Story it belongs to: the same as of the visit.
     #[field(public)]
     pub correlation: CorrelationId,
+    /// Story that this one came out of.
+    #[field(public)]
+    pub parent_correlation: CorrelationId,
 }
 
-/// Cookies were set, sent, or found in a file.
+/// Cookies of one domain were set, sent, or found in a browser's cookie file. The file's content is never recorded.
 #[derive(Event, Clone, Copy, Debug, Default)]
 #[event(
     crate = "crate",
     name = "web.cookies",
     category = "web",
     level = "debug",
-    text = "{count} cookies of {domain}",
+    text = "{count} cookies of {domain}, set by the server: {was_set}",
     opt_in
 )]
 pub struct WebCookies<'a> {
-    /// The visit.
+    /// Visit they belong to, as in `web.visit`; zero for a cookie file.
     #[field(public)]
     pub visit_id: Id128,
-    /// Domain.
+    /// Domain of the cookies.
     #[field(personal)]
     pub domain: &'a str,
-    /// Names.
+    /// Names of the cookies.
     #[field(public)]
     pub names: &'a [&'a str],
-    /// Their values, as they stand in the header.
+    /// Values of the cookies, joined as in the header.
     #[field(secret)]
     pub values: Option<&'a str>,
-    /// Path.
+    /// Path that the cookies are valid for.
     #[field(personal)]
     pub path: Option<&'a str>,
-    /// When the first ends.
+    /// When the first of them expires; absent if they last as long as the browser runs.
     #[field(public)]
     pub expires: Option<Timestamp>,
-    /// Only over TLS.
+    /// Whether they are only sent over TLS.
     #[field(public)]
     pub secure: bool,
-    /// Not for scripts.
+    /// Whether scripts cannot read them.
     #[field(public)]
     pub http_only: bool,
-    /// Same-site rule.
+    /// To which sites' requests they are added.
     #[field(public)]
     pub same_site: SameSite,
-    /// Set by the server, not sent to it.
+    /// Whether the server set them; otherwise the browser sent them or has them in its file.
     #[field(public)]
     pub was_set: bool,
-    /// How many.
+    /// Number of cookies.
     #[field(public)]
     pub count: u32,
-    /// Cookie file.
+    /// Path of the cookie file.
     #[field(personal)]
     pub file_path: Option<&'a str>,
     /// Size of the cookie file.
     #[field(public, unit = "bytes")]
     pub file_size: Option<u64>,
-    /// The process, for good.
+    /// Stable key of the browser's process; zero if it is not known.
     #[field(public)]
     pub process_key: ProcessKey,
-    /// Joins it to what it belongs to.
+    /// Story it belongs to: the same as of the visit.
     #[field(public)]
     pub correlation: CorrelationId,
+    /// Story that this one came out of.
+    #[field(public)]
+    pub parent_correlation: CorrelationId,
 }

@@ -1,0 +1,166 @@
+//! `enable`, `status`, `disable`, `purge`, `completions`.
+
+mod support;
+
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+use support::{Place, Ran, list};
+
+fn json(ran: Ran) -> Value {
+    serde_json::from_str(&ran.ok().stdout).expect("JSON")
+}
+
+#[test]
+fn a_fresh_machine_is_off_and_nothing_is_made() {
+    let place = Place::new();
+    let status = place.run(&["status"]).ok();
+    assert!(
+        status.stdout.contains("Tracing is off") && status.stdout.contains("none is attached"),
+        "{status:?}"
+    );
+    let status = json(place.run(&["status", "--json"]));
+    assert_eq!(
+        (&status["enabled"], &status["off"], &status["bytes"]),
+        (&false.into(), &"off".into(), &0.into())
+    );
+    place.run(&["disable"]).ok();
+    assert!(place.run(&["purge", "--yes"]).ok().stdout.contains("nothing to delete"));
+    assert!(!place.base().exists(), "asking makes nothing");
+    std::fs::create_dir(place.base()).unwrap();
+    std::fs::set_permissions(place.base(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    assert!(place.run(&["status"]).ok().stdout.contains("Tracing is off"));
+    assert_eq!(list(&place.base()).len(), 0);
+}
+
+#[test]
+fn enable_says_what_and_until_when_and_keeps_the_choice() {
+    let place = Place::new();
+    let options =
+        ["--for", "30m", "--category", "network=debug,error", "--max-size", "64M", "--opt-in", "web.login"];
+    let enabled = place.run(&[&["enable"], &options[..]].concat()).ok();
+    for part in
+        ["Tracing is on", "network at debug", "error at info", "until", "64.0 MiB", "web.login", "disable"]
+    {
+        assert!(enabled.stdout.contains(part), "{part}: {enabled:?}");
+    }
+    let status = json(place.run(&["status", "--json"]));
+    let session = &status["session"];
+    assert_eq!(status["enabled"], true);
+    assert_eq!((&session["levels"]["network"], &session["levels"]["web"]), (&"debug".into(), &"off".into()));
+    assert_eq!(session["opt_ins"][0], "web.login");
+    let left = session["seconds_left"].as_u64().unwrap();
+    assert!((1700..=1800).contains(&left), "{left}");
+    let settings = std::fs::read_to_string(place.base().join("settings.toml")).unwrap();
+    assert!(
+        settings.contains("duration = \"30m\"") && settings.contains("network = \"debug\""),
+        "{settings}"
+    );
+    assert!(place.run(&["disable"]).ok().stdout.contains("Tracing is off"));
+    assert_eq!(json(place.run(&["status", "--json"]))["enabled"], false);
+    assert!(place.run(&["disable"]).ok().stdout.contains("was not on"));
+    // The choice of last time is the default.
+    assert!(place.run(&["enable"]).ok().stdout.contains("network at debug"));
+    let again = place.run(&["enable", "--defaults", "--reduce", "certificate.seen.subject=keyed"]).ok();
+    assert!(
+        again.stdout.contains("that session has ended") && again.stdout.contains("everything at level info")
+    );
+    assert!(again.stdout.contains("certificate.seen.subject as keyed"), "{again:?}");
+}
+
+#[test]
+fn what_cannot_be_enabled_is_said_and_nothing_is_switched_on() {
+    let place = Place::new();
+    for (args, part) in [
+        (&["enable", "--category", "nonsense"][..], "nonsense"),
+        (&["enable", "--level", "loud"], "loud"),
+        (&["enable", "--for", "5 minutes"], "30m"),
+        (&["enable", "--max-size", "many"], "512M"),
+        (&["enable", "--reduce", "web.visit=x"], "web.visit"),
+        (&["enable", "--category", "web=off"], "disable"),
+    ] {
+        let ran = place.run(args);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(ran.stderr.contains(part), "{part}: {ran:?}");
+        assert_eq!(json(place.run(&["status", "--json"]))["enabled"], false, "{args:?}");
+    }
+    std::fs::create_dir_all(place.base()).unwrap();
+    std::fs::set_permissions(place.base(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let settings = place.base().join("settings.toml");
+    std::fs::write(&settings, "levle = \"info\"\n").unwrap();
+    std::fs::set_permissions(&settings, std::fs::Permissions::from_mode(0o600)).unwrap();
+    place.run(&["enable"]).error(&["settings.toml", "levle"]);
+}
+
+#[test]
+fn status_explains_silence() {
+    let place = Place::new();
+    place.run(&["enable", "--category", "network"]).ok();
+    let tracer = place.tracer("scanner");
+    let component = |name: &str| {
+        let status = json(place.run(&["status", "--json", name]));
+        let all = status["components"].as_array().unwrap();
+        all.iter().find(|c| c["component"] == name).cloned().unwrap()
+    };
+    let scanner = component("scanner");
+    assert_eq!((&scanner["attached"], &scanner["why"]), (&true.into(), &"category_off".into()));
+    assert_eq!(scanner["pid"], std::process::id());
+    assert_eq!(component("mailer")["why"], "not_attached");
+    place.run(&["disable"]).ok();
+    assert_eq!(component("scanner")["why"], "off");
+    place.run(&["enable", "--defaults", "--for", "1s"]).ok();
+    tracewell::emit!(tracer, tracewell::catalog::ErrorRaised { code: 1, ..Default::default() });
+    assert_eq!(component("scanner")["delivered"], 1, "of the present session");
+    let text = place.run(&["status"]).ok().stdout;
+    assert!(
+        text.contains("1 events") && text.contains("rings") && text.contains("the session that is on"),
+        "{text}"
+    );
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    assert_eq!(component("scanner")["why"], "expired");
+}
+
+#[test]
+fn purge_deletes_what_is_finished_and_nothing_else() {
+    let place = Place::new();
+    place.record(10);
+    place.run(&["enable"]).ok();
+    let tracer = place.tracer("scanner");
+    tracewell::emit!(tracer, tracewell::catalog::ErrorRaised { code: 1, ..Default::default() });
+    let precious = place.path("precious");
+    std::fs::write(&precious, "stays").unwrap();
+    std::os::unix::fs::symlink(
+        &precious,
+        list(&place.base().join("sessions"))[0].join("a_pid1_00000000_000001.twseg"),
+    )
+    .unwrap();
+    let planned = place.run(&["purge"]).ok();
+    assert!(planned.stdout.contains("would be deleted") && planned.stdout.contains("--yes"), "{planned:?}");
+    assert_eq!(list(&place.base().join("sessions")).len(), 2, "nothing was deleted");
+    let purged = place.run(&["purge", "--yes"]).ok();
+    assert!(
+        purged.stdout.contains("the session that is on") && purged.stdout.contains("records into it"),
+        "{purged:?}"
+    );
+    assert_eq!(list(&place.base().join("sessions")).len(), 1);
+    assert_eq!(std::fs::read_to_string(&precious).unwrap(), "stays");
+    tracer.flush().unwrap();
+    let rest = place.run(&["read", "--stdout"]).ok();
+    assert!(rest.stdout.contains("error.raised"), "{rest:?}");
+    drop(tracer);
+    place.run(&["disable"]).ok();
+    place.run(&["purge", "--yes"]).ok();
+    assert_eq!(list(&place.base().join("sessions")).len(), 0);
+    assert!(place.base().join("settings.toml").exists(), "settings stay");
+}
+
+#[test]
+fn completions_for_every_shell() {
+    let place = Place::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = place.run(&["completions", shell]).ok().stdout;
+        assert!(script.contains("tracewell") && script.contains("opt-in"), "{shell}");
+    }
+    let help = place.run(&["--help"]).ok().stdout;
+    assert!(help.contains("Examples:") && !help.contains("demo-component"), "{help}");
+}

@@ -5,4 +5,3 @@ cd "$(dirname "$0")/.."
 cargo test --workspace --all-targets --no-fail-fast
 cargo test --workspace --doc
 ci/loom.sh
-python3 -m unittest discover -s tests/decoder -p 'test_*.py'

@@ -118,6 +118,10 @@ fn read_ring(path: &Path, is_alive: bool, budget: &mut u64) -> Result<Option<Lef
 /// The header, as two readings in a row agree on it: the kernel's copy is not promised to be atomic, and tail and
 /// sequence are two stores.
 fn read_header(path: &Path, file: &File) -> Result<Option<RingHeader>, Damage> {
+    // Killed between the file's creation and its allocation: nothing was ever in it.
+    if file.metadata().is_ok_and(|meta| meta.len() == 0) {
+        return Ok(None);
+    }
     let read = |page: &mut [u8; PAGE]| file.read_exact_at(page, 0).map_err(|e| damage(path, e));
     let mut page = [0; PAGE];
     let mut again = [0; PAGE];

@@ -13,7 +13,7 @@ fn the_whole_path_in_one_command() {
     let place = Place::new();
     let temporary = place.path("tmp");
     std::fs::create_dir(&temporary).unwrap();
-    let output = place.command().args(["demo", "--seconds", "1"]).env("TMPDIR", &temporary).output().unwrap();
+    let output = place.command().args(["demo", "--seconds", "4"]).env("TMPDIR", &temporary).output().unwrap();
     let ran: support::Ran = output.into();
     let ran = ran.ok();
     for part in

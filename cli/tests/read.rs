@@ -20,7 +20,7 @@ fn text_files_and_their_summary() {
     let all = std::fs::read_to_string(place.path("out/all.trace.log")).unwrap();
     assert_eq!(all.lines().filter(|l| l.contains("error.raised")).count(), 100);
     assert!(
-        all.contains("tracing was enabled: everything at level info"),
+        all.contains("audit.enabled") && all.contains("everything at level info"),
         "who switched it on is in the trace"
     );
     assert!(all.contains("\\u{1b}[31m") && !all.contains('\u{1b}'), "nothing steers the terminal");

@@ -105,7 +105,9 @@ fn status_explains_silence() {
     let scanner = component("scanner");
     assert_eq!((&scanner["attached"], &scanner["why"]), (&true.into(), &"category_off".into()));
     assert_eq!(scanner["pid"], std::process::id());
-    assert_eq!(component("mailer")["why"], "not_attached");
+    // Attached elsewhere, or nowhere, by what other processes of this machine map.
+    let mailer = component("mailer")["why"].clone();
+    assert!(mailer == "not_attached" || mailer == "other_place", "{mailer}");
     place.run(&["disable"]).ok();
     assert_eq!(component("scanner")["why"], "off");
     place.run(&["enable", "--defaults", "--for", "1s"]).ok();
@@ -145,7 +147,9 @@ fn purge_deletes_what_is_finished_and_nothing_else() {
     assert_eq!(list(&place.base().join("sessions")).len(), 1);
     assert_eq!(std::fs::read_to_string(&precious).unwrap(), "stays");
     tracer.flush().unwrap();
-    let rest = place.run(&["read", "--stdout"]).ok();
+    // The link that lies among the segments is named as what could not be read.
+    let rest = place.run(&["read", "--stdout"]);
+    assert_eq!(rest.code, 3, "{rest:?}");
     assert!(rest.stdout.contains("error.raised"), "{rest:?}");
     drop(tracer);
     place.run(&["disable"]).ok();

@@ -57,7 +57,7 @@ pub enum DownloadProtocol {
     name = "download.started",
     category = "download",
     level = "info",
-    text = "{image_path} started to download {file_name} from {url}"
+    text = "{file_name} is being downloaded from {url} by {image_path}"
 )]
 pub struct DownloadStarted<'a> {
     /// Identity of the download; `download.finished` carries the same.

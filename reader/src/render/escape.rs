@@ -1,7 +1,7 @@
 //! Text that is safe to print: a trace's strings come from strangers.
 //!
 //! Printed as they are: printable characters. As `\u{..}`: C0, DEL, C1, line and paragraph separators, bidi controls,
-//! zero-width and other format characters, tags, variation selectors, private use, noncharacters. Newline, tab,
+//! zero-width and other format characters, tags, variation selectors, private use, noncharacters, unassigned. Newline, tab,
 //! carriage return and backslash as `\n`, `\t`, `\r`, `\\`; bytes that are not UTF-8 as `\xNN`.
 
 use std::fmt;
@@ -13,6 +13,18 @@ pub fn is_printable(c: char) -> bool {
     let n = u32::from(c);
     if n < 0x7f {
         return n >= 0x20;
+    }
+    // Letters of blocks that are wholly assigned, which nearly all text is of.
+    if matches!(n, 0xc0..=0x24f | 0x410..=0x44f | 0x4e00..=0x9fff | 0xac00..=0xd7a3) {
+        return true;
+    }
+    // What the standard library would not print is unassigned, private, or a control or format character; a letter
+    // stands before it, because a combining mark alone is not printed either.
+    let mut buffer = [b'a', 0, 0, 0, 0];
+    let len = 1 + buffer.get_mut(1..).map_or(0, |rest| c.encode_utf8(rest).len());
+    let text = buffer.get(..len).and_then(|b| std::str::from_utf8(b).ok()).unwrap_or_default();
+    if text.escape_debug().count() != 2 {
+        return false;
     }
     !matches!(n,
         0x7f..=0x9f
@@ -33,15 +45,25 @@ pub fn is_printable(c: char) -> bool {
     ) && (n & 0xfffe) != 0xfffe
 }
 
+/// Bytes that stand for themselves: printable ASCII but the backslash.
+static IS_PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0x20;
+    while b < 0x7f {
+        table[b] = b != b'\\' as usize;
+        b += 1;
+    }
+    table
+};
+
 /// Appends text, safe to print on one line. `quote` is escaped too.
 pub fn push_escaped(out: &mut String, bytes: &[u8], quote: Option<char>) {
+    let quote_byte = quote.and_then(|q| u8::try_from(q).ok()).unwrap_or(b'\\');
     // Nearly all text is plain: find the first character that is not.
     let mut rest = bytes;
     while !rest.is_empty() {
-        let plain = rest
-            .iter()
-            .position(|b| !(0x20..0x7f).contains(b) || *b == b'\\' || Some(char::from(*b)) == quote)
-            .unwrap_or(rest.len());
+        let plain =
+            rest.iter().position(|b| !IS_PLAIN[usize::from(*b)] || *b == quote_byte).unwrap_or(rest.len());
         let (head, tail) = rest.split_at_checked(plain).unwrap_or((rest, &[]));
         out.push_str(std::str::from_utf8(head).unwrap_or_default());
         rest = tail;
@@ -124,6 +146,42 @@ mod tests {
             ("\u{e0041}\u{feff}\u{2028}".as_bytes(), "\\u{e0041}\\u{feff}\\u{2028}"),
         ] {
             assert_eq!(escaped(input), output);
+        }
+    }
+
+    /// Every character there is, against what hazards of terminals ask for.
+    #[test]
+    fn every_character() {
+        let hidden = [
+            0x00..=0x1f_u32,
+            0x7f..=0x9f,
+            0xad..=0xad,
+            0x61c..=0x61c,
+            0x200b..=0x200f,
+            0x2028..=0x202e,
+            0x2060..=0x206f,
+            0xe000..=0xf8ff,
+            0xfeff..=0xfeff,
+            0xfff9..=0xfffb,
+            0xe0000..=0xe007f,
+            0xf0000..=0x10_ffff,
+            0x378..=0x379,
+            0x0_2fe0..=0x0_2fef,
+            0x5_0000..=0x5_ffff,
+        ];
+        for n in 0..=0x10_ffff {
+            let Some(c) = char::from_u32(n) else { continue };
+            let out = escaped(c.to_string().as_bytes());
+            assert!(out.chars().all(is_printable), "{n:x}");
+            if hidden.iter().any(|range| range.contains(&n)) || out != c.to_string() {
+                assert!(out.is_ascii() && out.starts_with('\\'), "{n:x}: {out}");
+            }
+        }
+        for plain in
+            "aZ~ \u{e9}\u{df}\u{416}\u{3b1}\u{5d0}\u{627}\u{e01}\u{65e5}\u{d55c}\u{1f600}\u{301}\u{20ac}"
+                .chars()
+        {
+            assert!(is_printable(plain), "{plain:?}");
         }
     }
 

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use tracewell_schema::format::record::LossReason;
 use tracewell_schema::{FieldType, FieldValue, Reduction, Value};
 
-use super::text::{push_hex, push_i64, push_u64, secret_length};
+use super::level_name;
+use super::text::{push_hex, push_i64, push_id, push_ip, push_socket, push_u64, secret_length};
 use super::time::TimeText;
-use super::{category_name, level_name};
 use crate::merge::{EventRef, Item};
 use crate::trace::ProcessInfo;
 
@@ -71,9 +71,16 @@ impl JsonRenderer {
     ) {
         out.push_str("{\"ts\":\"");
         self.time.push(out, time);
-        let _ = write!(out, "\",\"time_ns\":\"{time}\",\"level\":\"{level}\",\"component\":");
+        out.push_str("\",\"time_ns\":\"");
+        push_i64(out, time);
+        out.push_str("\",\"level\":\"");
+        out.push_str(level);
+        out.push_str("\",\"component\":");
         push_string(out, process.identity.component.as_bytes());
-        let _ = write!(out, ",\"pid\":{},\"tid\":{tid}", process.identity.pid);
+        out.push_str(",\"pid\":");
+        push_u64(out, process.identity.pid.into());
+        out.push_str(",\"tid\":");
+        push_u64(out, tid.into());
         if !name.is_empty() {
             out.push_str(",\"thread\":");
             push_string(out, name.as_bytes());
@@ -83,20 +90,18 @@ impl JsonRenderer {
     fn event(&mut self, out: &mut String, event: &EventRef<'_>) {
         let level = level_name(event.schema.level);
         self.head(out, event.time, level, event.process, event.tid, event.thread_name);
-        let _ = write!(out, ",\"category\":\"{}\",\"event\":", category_name(event.schema.category));
-        push_string(out, event.schema.name.as_bytes());
-        out.push_str(",\"fields\":{");
+        let template = &event.described.template;
+        out.push_str(&template.json_event);
         let mut first = true;
         let mut broken = None;
-        for field in event.values.iter() {
+        for (index, field) in event.values.iter().enumerate() {
             match field {
                 Ok(field) if field.reduction == Reduction::Off => {}
                 Ok(field) => {
                     if !std::mem::take(&mut first) {
                         out.push(',');
                     }
-                    push_string(out, field.schema.name.as_bytes());
-                    out.push(':');
+                    out.push_str(template.json_labels.get(index).map_or("\"?\":", String::as_str));
                     push_field(out, &field);
                 }
                 Err(error) => broken = Some(error),
@@ -144,7 +149,9 @@ fn push_json(out: &mut String, value: &Value<'_>, ty: &FieldType) {
         Value::Bool(v) => out.push_str(if *v { "true" } else { "false" }),
         Value::U(v) | Value::Duration(v) => push_exact(out, *v),
         Value::I(v) | Value::Time(v) if v.unsigned_abs() > EXACT => {
-            let _ = write!(out, "\"{v}\"");
+            out.push('"');
+            push_i64(out, *v);
+            out.push('"');
         }
         Value::I(v) | Value::Time(v) => push_i64(out, *v),
         Value::F(v) if v.is_finite() => {
@@ -162,10 +169,14 @@ fn push_json(out: &mut String, value: &Value<'_>, ty: &FieldType) {
             out.push('"');
         }),
         Value::Ip(ip) => {
-            let _ = write!(out, "\"{ip}\"");
+            out.push('"');
+            push_ip(out, ip);
+            out.push('"');
         }
         Value::Socket(socket) => {
-            let _ = write!(out, "\"{socket}\"");
+            out.push('"');
+            push_socket(out, socket);
+            out.push('"');
         }
         Value::IpKeyed(hash) | Value::Key128(hash) => {
             out.push('"');
@@ -216,7 +227,9 @@ fn push_json(out: &mut String, value: &Value<'_>, ty: &FieldType) {
             out.push_str("\"}");
         }
         Value::Id64(id) => {
-            let _ = write!(out, "\"{id:016x}\"");
+            out.push('"');
+            push_id(out, *id);
+            out.push('"');
         }
         _ => out.push_str("null"),
     }
@@ -234,9 +247,12 @@ fn push_cut(out: &mut String, cut: bool, value: impl FnOnce(&mut String)) {
 
 /// Appends a JSON string. Bytes that are not UTF-8 become U+FFFD; `<`, `>`, `&` and line separators are escaped, so
 /// that the text can stand in a page; so is everything that is not printable.
-fn push_string(out: &mut String, bytes: &[u8]) {
+pub(crate) fn push_string(out: &mut String, bytes: &[u8]) {
     out.push('"');
-    for chunk in bytes.utf8_chunks() {
+    let plain = bytes.iter().position(|b| !IS_PLAIN[usize::from(*b)]).unwrap_or(bytes.len());
+    let (head, rest) = bytes.split_at_checked(plain).unwrap_or((&[], bytes));
+    out.push_str(std::str::from_utf8(head).unwrap_or_default());
+    for chunk in rest.utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
                 '"' => out.push_str("\\\""),
@@ -262,3 +278,14 @@ fn push_string(out: &mut String, bytes: &[u8]) {
     }
     out.push('"');
 }
+
+/// Bytes that stand for themselves in a string.
+static IS_PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0x20;
+    while b < 0x7f {
+        table[b] = !matches!(b as u8, b'"' | b'\\' | b'<' | b'>' | b'&');
+        b += 1;
+    }
+    table
+};

@@ -2,9 +2,14 @@
 
 use tracewell_schema::Schema;
 
+use super::category_name;
+use super::escape::Escaped;
+use super::json::push_string;
+
 /// A part of a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
+    /// Text, safe to print.
     Text(String),
     /// Index of a field.
     Field(usize),
@@ -16,11 +21,21 @@ pub(crate) struct Template {
     pub(crate) parts: Vec<Part>,
     /// Whether the sentence shows the field, by its index.
     pub(crate) shows: Vec<bool>,
+    /// What stands before each field's value in a line, as ` name=`, safe to print.
+    pub(crate) labels: Vec<String>,
+    /// What stands before each field's value in a JSON object, as `"name":`.
+    pub(crate) json_labels: Vec<String>,
+    /// What stands between sentence and fields in a line, as ` | event=process.start`.
+    pub(crate) event: String,
+    /// The category's column.
+    pub(crate) category: String,
+    /// What stands between head and fields in a JSON object.
+    pub(crate) json_event: String,
 }
 
 impl Template {
     pub(crate) fn parse(schema: &Schema) -> Self {
-        let mut template = Self { parts: Vec::new(), shows: vec![false; schema.fields.len()] };
+        let mut template = Self { shows: vec![false; schema.fields.len()], ..Self::labelled(schema) };
         let mut text = String::new();
         let mut chars = schema.text.chars().peekable();
         while let Some(c) = chars.next() {
@@ -31,7 +46,7 @@ impl Template {
                     let name: String = chars.by_ref().take_while(|c| *c != '}').collect();
                     match schema.fields.iter().position(|f| f.name == name) {
                         Some(index) => {
-                            template.parts.push(Part::Text(std::mem::take(&mut text)));
+                            template.push_text(&mut text);
                             template.parts.push(Part::Field(index));
                             if let Some(shows) = template.shows.get_mut(index) {
                                 *shows = true;
@@ -48,7 +63,33 @@ impl Template {
                 c => text.push(c),
             }
         }
-        template.parts.push(Part::Text(text));
+        template.push_text(&mut text);
         template
+    }
+
+    fn push_text(&mut self, text: &mut String) {
+        self.parts.push(Part::Text(Escaped(text).to_string()));
+        text.clear();
+    }
+
+    /// Everything that is the same for all events of the type, made once.
+    fn labelled(schema: &Schema) -> Self {
+        let category = category_name(schema.category);
+        let json = |name: &str| {
+            let mut out = String::new();
+            push_string(&mut out, name.as_bytes());
+            out
+        };
+        Self {
+            labels: schema.fields.iter().map(|f| format!(" {}=", Escaped(&f.name))).collect(),
+            json_labels: schema.fields.iter().map(|f| format!("{}:", json(&f.name))).collect(),
+            event: format!(" | event={}", Escaped(&schema.name)),
+            category: format!("{category:<11} "),
+            json_event: format!(
+                ",\"category\":\"{category}\",\"event\":{},\"fields\":{{",
+                json(&schema.name)
+            ),
+            ..Self::default()
+        }
     }
 }

@@ -1,14 +1,15 @@
 //! Human-readable lines.
 
 use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
 
 use tracewell_schema::format::record::LossReason;
 use tracewell_schema::{FieldType, FieldValue, Reduction, Value};
 
 use super::escape::push_escaped;
 use super::template::Part;
-use super::time::TimeText;
-use super::{Scratch, category_name, level_name};
+use super::time::{TimeText, push_utc};
+use super::{Scratch, level_name};
 use crate::merge::{EventRef, Item};
 use crate::trace::ProcessInfo;
 
@@ -76,8 +77,8 @@ impl TextRenderer {
     fn event(&mut self, out: &mut String, event: &EventRef<'_>) {
         let level = level_name(event.schema.level);
         self.head(out, event.time, level, event.process, event.tid, event.thread_name);
-        push_padded(out, category_name(event.schema.category), 11);
-        out.push(' ');
+        let template = &event.described.template;
+        out.push_str(&template.category);
         let mut fields = self.scratch.take();
         let mut broken = None;
         for field in event.values.iter() {
@@ -86,26 +87,23 @@ impl TextRenderer {
                 Err(error) => broken = Some(error),
             }
         }
-        for part in &event.described.template.parts {
+        for part in &template.parts {
             match part {
-                Part::Text(text) => push_escaped(out, text.as_bytes(), None),
+                Part::Text(text) => out.push_str(text),
                 Part::Field(index) => match fields.get(*index) {
                     Some(field) => push_value(out, field, false),
                     None => out.push('?'),
                 },
             }
         }
-        out.push_str(" |");
-        push_escaped_name(out, " event=", &event.schema.name);
+        out.push_str(&template.event);
         for (index, field) in fields.iter().enumerate() {
-            let is_shown = event.described.template.shows.get(index).copied().unwrap_or(false);
+            let is_shown = template.shows.get(index).copied().unwrap_or(false);
             let is_absent = field.value == Value::Absent && !is_reduced(field);
             if is_shown || is_absent || field.reduction == Reduction::Off {
                 continue;
             }
-            out.push(' ');
-            push_escaped(out, field.schema.name.as_bytes(), None);
-            out.push('=');
+            out.push_str(template.labels.get(index).map_or(" ?=", String::as_str));
             push_value(out, field, true);
         }
         if let Some(error) = broken {
@@ -114,11 +112,6 @@ impl TextRenderer {
         out.push('\n');
         self.scratch.give(fields);
     }
-}
-
-fn push_escaped_name(out: &mut String, prefix: &str, name: &str) {
-    out.push_str(prefix);
-    push_escaped(out, name.as_bytes(), None);
 }
 
 fn push_padded(out: &mut String, text: &str, width: usize) {
@@ -155,11 +148,55 @@ pub(crate) fn push_i64(out: &mut String, n: i64) {
 /// Appends hex digits.
 pub(crate) fn push_hex(out: &mut String, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        for nibble in [byte >> 4, byte & 15] {
-            out.push(DIGITS.get(usize::from(nibble)).map_or('0', |d| char::from(*d)));
+    let mut digits = [0; 128];
+    for part in bytes.chunks(digits.len() / 2) {
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(part) {
+            if let [high, low] = pair {
+                *high = DIGITS[usize::from(byte >> 4)];
+                *low = DIGITS[usize::from(byte & 15)];
+            }
+        }
+        let used = digits.get(..part.len() * 2).unwrap_or_default();
+        out.push_str(std::str::from_utf8(used).unwrap_or_default());
+    }
+}
+
+/// Appends an id as 16 hex digits.
+pub(crate) fn push_id(out: &mut String, id: u64) {
+    let mut bytes = id.to_le_bytes();
+    bytes.reverse();
+    push_hex(out, &bytes);
+}
+
+/// Appends an address; the common kind without the formatting machinery.
+pub(crate) fn push_ip(out: &mut String, ip: &IpAddr) {
+    match ip {
+        IpAddr::V4(ip) => {
+            for (i, octet) in ip.octets().into_iter().enumerate() {
+                if i != 0 {
+                    out.push('.');
+                }
+                push_u64(out, octet.into());
+            }
+        }
+        IpAddr::V6(ip) => {
+            let _ = write!(out, "{ip}");
         }
     }
+}
+
+/// Appends `address:port`, with brackets around an IPv6 address.
+pub(crate) fn push_socket(out: &mut String, socket: &SocketAddr) {
+    let is_v6 = socket.is_ipv6();
+    if is_v6 {
+        out.push('[');
+    }
+    push_ip(out, &socket.ip());
+    if is_v6 {
+        out.push(']');
+    }
+    out.push(':');
+    push_u64(out, socket.port().into());
 }
 
 fn is_reduced(field: &FieldValue<'_>) -> bool {
@@ -207,6 +244,18 @@ pub(crate) fn push_value(out: &mut String, field: &FieldValue<'_>, quoted: bool)
     }
 }
 
+/// Characters that would end a value, or look like something of ours.
+static NEEDS_QUOTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let marks = b" =\"|<>[]";
+    let mut i = 0;
+    while i < marks.len() {
+        table[marks[i] as usize] = true;
+        i += 1;
+    }
+    table
+};
+
 fn is_number(value: &Value<'_>) -> bool {
     matches!(value, Value::U(_) | Value::I(_) | Value::F(_))
 }
@@ -222,7 +271,7 @@ fn push_plain(out: &mut String, value: &Value<'_>, ty: &FieldType, quoted: bool)
         }
         Value::Str(text) => {
             let quotes =
-                quoted && (text.bytes.is_empty() || text.bytes.iter().any(|b| b" =\"|<>[]".contains(b)));
+                quoted && (text.bytes.is_empty() || text.bytes.iter().any(|b| NEEDS_QUOTES[usize::from(*b)]));
             if quotes {
                 out.push('"');
             }
@@ -240,18 +289,14 @@ fn push_plain(out: &mut String, value: &Value<'_>, ty: &FieldType, quoted: bool)
                 out.push_str("\u{2026}[cut]");
             }
         }
-        Value::Ip(ip) => {
-            let _ = write!(out, "{ip}");
-        }
-        Value::Socket(socket) => {
-            let _ = write!(out, "{socket}");
-        }
+        Value::Ip(ip) => push_ip(out, ip),
+        Value::Socket(socket) => push_socket(out, socket),
         Value::IpKeyed(hash) => push_hex(out, hash),
         Value::SocketKeyed(hash, port) => {
             push_hex(out, hash);
             let _ = write!(out, ":{port}");
         }
-        Value::Time(ns) => TimeText::new(false).push(out, *ns),
+        Value::Time(ns) => push_utc(out, *ns),
         Value::Duration(ns) => push_duration(out, *ns),
         Value::Enum(v) => match ty.enum_name(*v) {
             Some(name) => push_escaped(out, name.as_bytes(), None),
@@ -279,9 +324,7 @@ fn push_plain(out: &mut String, value: &Value<'_>, ty: &FieldType, quoted: bool)
             out.push('>');
         }
         Value::Key128(key) => push_hex(out, key),
-        Value::Id64(id) => {
-            let _ = write!(out, "{id:016x}");
-        }
+        Value::Id64(id) => push_id(out, *id),
         _ => out.push('?'),
     }
 }

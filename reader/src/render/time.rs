@@ -32,15 +32,45 @@ impl TimeText {
                 if self.zone == TimeZone::UTC { "Z".into() } else { zoned.strftime("%:z").to_string() };
         }
         out.push_str(&self.head);
-        let mut digits = [b'0'; 9];
-        let mut rest = ns.rem_euclid(1_000_000_000);
-        for digit in digits.iter_mut().rev() {
-            *digit = b'0' + (rest % 10) as u8;
-            rest /= 10;
-        }
-        out.push_str(std::str::from_utf8(&digits).unwrap_or_default());
+        push_digits::<9>(out, ns.rem_euclid(1_000_000_000));
         out.push_str(&self.tail);
     }
+}
+
+/// Appends `N` decimal digits.
+fn push_digits<const N: usize>(out: &mut String, mut n: i64) {
+    let mut digits = [b'0'; N];
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (n % 10) as u8;
+        n /= 10;
+    }
+    out.push_str(std::str::from_utf8(&digits).unwrap_or_default());
+}
+
+/// Appends a time in UTC, as [`TimeText`] does, without a calendar's machinery: for the times in fields, which are
+/// everywhere.
+pub(crate) fn push_utc(out: &mut String, ns: i64) {
+    let seconds = ns.div_euclid(1_000_000_000);
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // Civil date from days since 1970 (Howard Hinnant, chrono-compatible low-level date algorithms).
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_shifted + 2) / 5 + 1;
+    let month = if month_shifted < 10 { month_shifted + 3 } else { month_shifted - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    push_digits::<4>(out, year);
+    for (mark, n) in
+        [('-', month), ('-', day), ('T', second / 3600), (':', second / 60 % 60), (':', second % 60)]
+    {
+        out.push(mark);
+        push_digits::<2>(out, n);
+    }
+    out.push('.');
+    push_digits::<9>(out, ns.rem_euclid(1_000_000_000));
+    out.push('Z');
 }
 
 /// A time in UTC.
@@ -62,7 +92,18 @@ pub fn for_file_name(ns: i64, local: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn both_ways_to_write_utc_agree(ns: i64) {
+            let mut out = String::new();
+            push_utc(&mut out, ns);
+            prop_assert_eq!(out, utc(ns));
+        }
+    }
 
     #[test]
     fn times_are_exact() {

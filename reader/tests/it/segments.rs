@@ -94,7 +94,7 @@ fn a_cut_sealed_segment_is_damaged_wherever_it_is_cut() {
     let path = segment.write(dir.path());
     for cut in 0..segment.bytes.len() {
         fs::write(&path, &segment.bytes[..cut]).unwrap();
-        match read_with(&[path.clone()], &[], &Filter::default()) {
+        match read_with(std::slice::from_ref(&path), &[], &Filter::default()) {
             Ok((seen, summary)) => {
                 assert!(cut >= 256 && !summary.is_complete(), "cut at {cut}");
                 let found: Vec<_> = seen.into_iter().filter(|s| matches!(s, Seen::Event(..))).collect();
@@ -115,7 +115,7 @@ fn no_changed_byte_changes_what_is_read_unnoticed() {
         let mut bytes = segment.bytes.clone();
         bytes[at] ^= 1 << (at % 8);
         fs::write(&path, &bytes).unwrap();
-        if let Ok((seen, summary)) = read_with(&[path.clone()], &[], &Filter::default()) {
+        if let Ok((seen, summary)) = read_with(std::slice::from_ref(&path), &[], &Filter::default()) {
             assert!(!summary.is_complete() || seen == events(7, 1, 0..25), "byte {at}");
             let numbers: Vec<_> = seen
                 .iter()
@@ -264,7 +264,7 @@ fn foreign_files_are_named_and_the_rest_is_read() {
     let (seen, summary) = read(dir.path());
     assert_eq!(seen, events(7, 1, 0..25));
     assert_eq!(summary.damaged[0].file, foreign);
-    let error = read_with(&[foreign.clone()], &[], &Filter::default()).unwrap_err().to_string();
+    let error = read_with(std::slice::from_ref(&foreign), &[], &Filter::default()).unwrap_err().to_string();
     assert!(error.contains("x_pid1") && error.contains("name a file that tracewell wrote"), "{error}");
     // A link, a pipe and a directory in a segment's place are not followed, waited for or read.
     fs::remove_file(&foreign).unwrap();
@@ -303,7 +303,7 @@ fn unknown_kinds_of_blocks_are_skipped() {
 fn nothing_to_read_is_an_error_that_says_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     for path in [dir.path().to_owned(), dir.path().join("missing")] {
-        let error = read_with(&[path.clone()], &[], &Filter::default()).unwrap_err().to_string();
+        let error = read_with(std::slice::from_ref(&path), &[], &Filter::default()).unwrap_err().to_string();
         assert!(error.contains(path.to_str().unwrap()), "{error}");
         assert!(
             error.contains("name a trace directory") || error.contains("check that it exists"),

@@ -17,7 +17,7 @@ use tracewell_schema::format::segment::{SegmentHeader, file_name};
 use tracewell_schema::{Category, FieldRef, Level, Privacy, Reduction, SchemaRef, TypeRef};
 
 /// UTC of tick 0: 2026-11-23T17:44:36Z. A tick is a nanosecond.
-pub const START: i64 = 1_795_455_876_000_000_000;
+pub(crate) const START: i64 = 1_795_455_876_000_000_000;
 
 const fn field(name: &'static str, ty: TypeRef) -> FieldRef {
     let (class, reduction, unit, doc) = (Privacy::Public, Reduction::None, "", "");
@@ -25,7 +25,7 @@ const fn field(name: &'static str, ty: TypeRef) -> FieldRef {
 }
 
 /// The one event type of these traces, at index 3.
-pub static STEP: SchemaRef = SchemaRef {
+pub(crate) static STEP: SchemaRef = SchemaRef {
     name: "test.step",
     category: Category::Custom,
     level: Level::Info,
@@ -35,7 +35,7 @@ pub static STEP: SchemaRef = SchemaRef {
     fields: &[field("number", TypeRef::U64), field("path", TypeRef::Str)],
 };
 
-pub fn identity(component: &str, pid: u32) -> ProcessIdentity {
+pub(crate) fn identity(component: &str, pid: u32) -> ProcessIdentity {
     ProcessIdentity {
         process_uuid: [pid as u8; 16],
         boot_id: [1; 16],
@@ -49,7 +49,7 @@ pub fn identity(component: &str, pid: u32) -> ProcessIdentity {
     }
 }
 
-pub fn record(kind: u8, event: u16, ticks: u64, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn record(kind: u8, event: u16, ticks: u64, payload: &[u8]) -> Vec<u8> {
     let len = (16 + payload.len()) as u32;
     let mut out = RecordHeader { len, event, kind, flags: 0, ticks }.encode().to_vec();
     out.extend_from_slice(payload);
@@ -58,32 +58,32 @@ pub fn record(kind: u8, event: u16, ticks: u64, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A step: its number is its content too.
-pub fn step(number: u64, ticks: u64) -> Vec<u8> {
+pub(crate) fn step(number: u64, ticks: u64) -> Vec<u8> {
     text_step(number, ticks, b"/tmp/x")
 }
 
-pub fn text_step(number: u64, ticks: u64, text: &[u8]) -> Vec<u8> {
+pub(crate) fn text_step(number: u64, ticks: u64, text: &[u8]) -> Vec<u8> {
     let mut payload = number.to_le_bytes().to_vec();
     payload.extend_from_slice(&(text.len() as u16).to_le_bytes());
     payload.extend_from_slice(text);
     record(KIND_EVENT, 3, ticks, &payload)
 }
 
-pub fn steps(numbers: std::ops::Range<u64>, tick: u64) -> Vec<u8> {
+pub(crate) fn steps(numbers: std::ops::Range<u64>, tick: u64) -> Vec<u8> {
     numbers.flat_map(|n| step(n, n * tick)).collect()
 }
 
-pub fn loss(ticks: u64, full: u64) -> Vec<u8> {
+pub(crate) fn loss(ticks: u64, full: u64) -> Vec<u8> {
     record(KIND_LOSS, 0, ticks, &LossCounts([full, 0, 0, 0, 0, 0, 0, 0]).encode())
 }
 
-pub fn pad(len: u32) -> Vec<u8> {
+pub(crate) fn pad(len: u32) -> Vec<u8> {
     let mut out = RecordHeader { len, event: 0, kind: KIND_PAD, flags: 0, ticks: 0 }.encode()[..8].to_vec();
     out.resize(len as usize, 0);
     out
 }
 
-pub fn points() -> Vec<ClockPoint> {
+pub(crate) fn points() -> Vec<ClockPoint> {
     [0, 1_000_000_000]
         .map(|ticks| ClockPoint {
             ticks: ticks + 1,
@@ -95,7 +95,7 @@ pub fn points() -> Vec<ClockPoint> {
         .to_vec()
 }
 
-pub fn info(ring: u32) -> RingInfo {
+pub(crate) fn info(ring: u32) -> RingInfo {
     RingInfo {
         ring,
         tid: 100 + ring,
@@ -108,16 +108,16 @@ pub fn info(ring: u32) -> RingInfo {
 
 /// A segment in the making.
 #[derive(Clone)]
-pub struct Segment {
-    pub header: SegmentHeader,
-    pub bytes: Vec<u8>,
+pub(crate) struct Segment {
+    pub(crate) header: SegmentHeader,
+    pub(crate) bytes: Vec<u8>,
     /// Where each block begins.
-    pub blocks: Vec<usize>,
+    pub(crate) blocks: Vec<usize>,
 }
 
 impl Segment {
     /// With schemas, clocks and the infos of rings 1 and 2.
-    pub fn new(component: &str, pid: u32, sequence: u32) -> Self {
+    pub(crate) fn new(component: &str, pid: u32, sequence: u32) -> Self {
         let mut file_id = [9; 16];
         file_id[0] = pid as u8;
         file_id[1] = sequence as u8;
@@ -129,7 +129,7 @@ impl Segment {
         segment
     }
 
-    pub fn block(&mut self, mut header: BlockHeader, raw: &[u8]) -> &mut Self {
+    pub(crate) fn block(&mut self, mut header: BlockHeader, raw: &[u8]) -> &mut Self {
         let mut stored = Vec::new();
         header.codec = compress_block(raw, &mut stored);
         let stored = if stored.is_empty() { raw } else { &stored };
@@ -144,12 +144,12 @@ impl Segment {
         self
     }
 
-    pub fn meta(&mut self, kind: BlockKind, payload: &[u8]) -> &mut Self {
+    pub(crate) fn meta(&mut self, kind: BlockKind, payload: &[u8]) -> &mut Self {
         self.block(BlockHeader::meta(kind), payload)
     }
 
     /// A data block: `sequence` events of its ring, and `from` bytes, were before it.
-    pub fn data(&mut self, ring: u32, from: u64, sequence: u64, records: &[u8]) -> &mut Self {
+    pub(crate) fn data(&mut self, ring: u32, from: u64, sequence: u64, records: &[u8]) -> &mut Self {
         let parsed: Vec<_> = tracewell_schema::format::record::Records::new(records)
             .map_while(Result::ok)
             .filter(|r| r.header.kind == KIND_EVENT)
@@ -168,51 +168,51 @@ impl Segment {
         self.block(header, records)
     }
 
-    pub fn counters(&mut self, ring: u32, delivered: u64, full: u64) -> &mut Self {
+    pub(crate) fn counters(&mut self, ring: u32, delivered: u64, full: u64) -> &mut Self {
         let lost = [full, 0, 0, 0, 0, 0, 0, 0];
         let attempted = delivered + full;
         let counters = RingCounters { ring, is_final: true, position: 0, attempted, delivered, lost };
         self.meta(BlockKind::Counters, &counters.encode())
     }
 
-    pub fn end(&mut self) -> &mut Self {
+    pub(crate) fn end(&mut self) -> &mut Self {
         let header = BlockHeader { sequence: self.blocks.len() as u64, ..BlockHeader::meta(BlockKind::End) };
         self.block(header, &[])
     }
 
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let identity = &self.header.identity;
         file_name(&identity.component, identity.pid, &identity.process_uuid, self.header.sequence)
     }
 
     /// Writes it under the name of a sealed segment.
-    pub fn write(&self, dir: &Path) -> PathBuf {
+    pub(crate) fn write(&self, dir: &Path) -> PathBuf {
         let path = dir.join(self.name());
         fs::write(&path, &self.bytes).unwrap();
         path
     }
 
     /// Writes it under the name of one that is not sealed.
-    pub fn write_open(&self, dir: &Path) -> PathBuf {
+    pub(crate) fn write_open(&self, dir: &Path) -> PathBuf {
         let path = dir.join(self.name() + ".open");
         fs::write(&path, &self.bytes).unwrap();
         path
     }
 
     /// Offset of a block's payload.
-    pub fn payload_of(&self, block: usize) -> usize {
+    pub(crate) fn payload_of(&self, block: usize) -> usize {
         self.blocks[block] + HEADER_LEN
     }
 }
 
 /// A ring with `records` between `tail` and head.
-pub struct RingFile {
-    pub header: RingHeader,
-    pub data: Vec<u8>,
+pub(crate) struct RingFile {
+    pub(crate) header: RingHeader,
+    pub(crate) data: Vec<u8>,
 }
 
 impl RingFile {
-    pub fn new(pid: u32, ring: u32, capacity: u64, tail: u64, sequence: u64, records: &[u8]) -> Self {
+    pub(crate) fn new(pid: u32, ring: u32, capacity: u64, tail: u64, sequence: u64, records: &[u8]) -> Self {
         let mut data = vec![0xaa; capacity as usize];
         for (i, byte) in records.iter().enumerate() {
             data[((tail + i as u64) % capacity) as usize] = *byte;
@@ -238,7 +238,7 @@ impl RingFile {
 }
 
 /// Writes a ring folder; returns its path.
-pub fn write_folder(root: &Path, component: &str, pid: u32, rings: &[RingFile]) -> PathBuf {
+pub(crate) fn write_folder(root: &Path, component: &str, pid: u32, rings: &[RingFile]) -> PathBuf {
     let identity = identity(component, pid);
     let folder = root.join(folder_name(&identity));
     fs::create_dir_all(&folder).unwrap();
@@ -256,7 +256,7 @@ pub fn write_folder(root: &Path, component: &str, pid: u32, rings: &[RingFile]) 
 
 /// What came out of a trace, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
+pub(crate) enum Seen {
     /// pid, ring, number.
     Event(u32, u32, u64),
     /// pid, tid, how many.
@@ -265,7 +265,7 @@ pub enum Seen {
     Hole(u32, u32, u64),
 }
 
-pub fn read_with(
+pub(crate) fn read_with(
     paths: &[PathBuf],
     roots: &[PathBuf],
     filter: &Filter,
@@ -290,11 +290,11 @@ pub fn read_with(
     Ok((seen, summary))
 }
 
-pub fn read(path: &Path) -> (Vec<Seen>, Summary) {
+pub(crate) fn read(path: &Path) -> (Vec<Seen>, Summary) {
     read_with(&[path.to_owned()], &[], &Filter::default()).unwrap()
 }
 
 /// Events of one ring.
-pub fn events(pid: u32, ring: u32, numbers: std::ops::Range<u64>) -> Vec<Seen> {
+pub(crate) fn events(pid: u32, ring: u32, numbers: std::ops::Range<u64>) -> Vec<Seen> {
     numbers.map(|n| Seen::Event(pid, ring, n)).collect()
 }

@@ -4,6 +4,8 @@ use tracewell::control::Why;
 use tracewell::{Category, Level};
 use tracewell_schema::format::record::LossReason;
 
+use crate::elsewhere::Elsewhere;
+
 /// The categories and levels of a session: `everything at level info, network at debug, web off`.
 pub(crate) fn scope(levels: &[u8; 32]) -> String {
     let of = |c: &Category| levels[*c as usize];
@@ -121,15 +123,20 @@ pub(crate) fn why_silent(silence: &Silence<'_>) -> (&'static str, String) {
     }
 }
 
-/// Why a component that was asked for is not there.
-pub(crate) fn why_missing(name: &str, others: &[String]) -> (&'static str, String) {
-    if others.is_empty() {
-        return (
-            "not_attached",
-            format!("not attached: no running process uses this trace directory under the name {name}"),
-        );
+/// Why a component that was asked for is not there: a word for programs and a sentence.
+pub(crate) fn why_missing(name: &str, elsewhere: &[Elsewhere]) -> (&'static str, String) {
+    let found: Vec<_> = elsewhere.iter().filter(|e| e.component.as_deref() == Some(name)).collect();
+    if let Some(one) = found.first() {
+        let me = rustix::process::geteuid().as_raw();
+        let code = if found.iter().all(|e| e.uid != me) { "other_user" } else { "other_place" };
+        return (code, format!("not attached here: {one}; name that directory with --dir, as that user"));
     }
-    ("other_place", format!("not attached here; but {}", others.join("; ")))
+    let mut text =
+        format!("not attached: no running process uses this trace directory under the name {name}");
+    if elsewhere.iter().any(|e| e.component.is_none()) {
+        text += "; it may be one of those that use another (see the notes)";
+    }
+    ("not_attached", text)
 }
 
 #[cfg(test)]
@@ -158,6 +165,10 @@ mod tests {
         assert_eq!(why_silent(&Silence { ring_errno: 28, ..on.clone() }).0, "ring_failed");
         assert_eq!(why_silent(&Silence { attempted: 5, ..on.clone() }).0, "lost");
         assert_eq!(why_silent(&on).0, "silent");
+        let other =
+            Elsewhere { pid: Some(7), uid: 4_000_000, dir: "/x".into(), component: Some("mailer".into()) };
+        assert_eq!(why_missing("mailer", std::slice::from_ref(&other)).0, "other_user");
+        assert_eq!(why_missing("scanner", &[other]).0, "not_attached");
         let mut levels = levels;
         levels[Category::Web as usize] = 0;
         let (code, text) = why_silent(&Silence { levels: Some(&levels), ..Silence::default() });

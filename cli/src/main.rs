@@ -7,6 +7,7 @@ mod activity;
 mod args;
 mod demo;
 mod demo_component;
+mod elsewhere;
 mod enable;
 mod explain;
 mod interrupt;

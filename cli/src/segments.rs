@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustix::fs::{CWD, Mode, OFlags};
 use tracewell_schema::decode::Reader;
@@ -30,6 +31,8 @@ pub(crate) struct Session {
     pub(crate) segments: Vec<SegmentFile>,
     /// Entries that are no segments.
     pub(crate) others: usize,
+    /// When the folder was made, as far as the file system tells.
+    made: SystemTime,
 }
 
 impl Session {
@@ -51,13 +54,19 @@ pub(crate) fn sessions(folder: &Path) -> io::Result<Vec<Session>> {
             all.push(session(&entry.path())?);
         }
     }
-    all.sort_by(|a: &Session, b: &Session| a.name.cmp(&b.name));
+    // By the time in the name; of sessions of the same second by when the folder was made.
+    all.sort_by(|a: &Session, b: &Session| {
+        let key = |s: &Session| (s.name.get(..19).map(str::to_owned), s.made);
+        key(a).cmp(&key(b)).then_with(|| a.name.cmp(&b.name))
+    });
     Ok(all)
 }
 
 fn session(path: &Path) -> io::Result<Session> {
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let mut session = Session { path: path.to_owned(), name, segments: Vec::new(), others: 0 };
+    let meta = std::fs::symlink_metadata(path)?;
+    let made = meta.created().or_else(|_| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+    let mut session = Session { path: path.to_owned(), name, segments: Vec::new(), others: 0, made };
     for entry in std::fs::read_dir(path)? {
         let entry = entry?;
         // Of the entry itself, not of what a link points to.

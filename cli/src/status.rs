@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 use tracewell::catalog::AuditDisabled;
@@ -16,9 +16,10 @@ use tracewell_schema::format::hex;
 use tracewell_schema::format::record::LossReason;
 use tracewell_schema::{Value, catalog};
 
+use crate::elsewhere::{self, Elsewhere};
 use crate::enable::OWN_COMPONENT;
 use crate::explain::{self, Silence, why_code, why_missing, why_silent};
-use crate::output::{Failure, Out, advice, safe};
+use crate::output::{Failure, Out, advice};
 use crate::place::{Place, unusable};
 use crate::rings::{self, RingFolder};
 use crate::segments::{self, Session};
@@ -143,7 +144,8 @@ fn report(dirs: &Dirs, control: Option<&Control>, asked: &[String]) -> Result<Re
     if let Err(error) = settings {
         report.notes.push(error.to_string().lines().next().unwrap_or_default().to_owned());
     }
-    let elsewhere = elsewhere(dirs, &mut report.notes);
+    let elsewhere = elsewhere::find(dirs);
+    report.notes.extend(elsewhere.iter().map(Elsewhere::to_string));
     components(&mut report, control, page.as_ref().ok(), &folders, &tallies);
     for name in asked {
         add_asked(&mut report, name, &sessions, &folders, &elsewhere);
@@ -327,7 +329,7 @@ fn add_asked(
     name: &str,
     sessions: &[Session],
     folders: &[RingFolder],
-    elsewhere: &[String],
+    elsewhere: &[Elsewhere],
 ) {
     if report.components.iter().any(|c| c.component == name) {
         return;
@@ -346,53 +348,6 @@ fn add_asked(
         explanation: Some(explanation),
         ..Component::default()
     });
-}
-
-/// Processes that map the control page of another trace directory, as far as this user may see; and other users' rings.
-fn elsewhere(dirs: &Dirs, notes: &mut Vec<String>) -> Vec<String> {
-    let mut found = Vec::new();
-    let own = std::fs::metadata(dirs.control()).ok().map(|m| m.ino());
-    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else { continue };
-        let Ok(maps) = std::fs::read_to_string(entry.path().join("maps")) else { continue };
-        let Some((inode, path)) = maps.lines().find_map(control_mapping) else { continue };
-        if Some(inode) == own || path == dirs.control() {
-            continue;
-        }
-        let name = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-        let uid = entry.metadata().map_or(0, |m| m.uid());
-        let other = path.parent().unwrap_or(Path::new("/"));
-        found.push(format!(
-            "process {pid} ({}) of user {uid} uses the trace directory {}",
-            safe(name.trim_end()),
-            safe(other)
-        ));
-    }
-    let me = rustix::process::geteuid().as_raw();
-    for entry in std::fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let uid =
-            name.to_str().and_then(|n| n.strip_prefix("tracewell-")).and_then(|n| n.parse::<u32>().ok());
-        if let Some(uid) = uid.filter(|u| *u != me) {
-            found
-                .push(format!("user {uid} has rings of an own trace directory, which this user may not see"));
-        }
-    }
-    notes.extend(found.iter().cloned());
-    found
-}
-
-/// The inode and path of a mapped control page, if the line of `/proc/PID/maps` is one.
-fn control_mapping(line: &str) -> Option<(u64, PathBuf)> {
-    let mut parts = line.split_ascii_whitespace();
-    let (from, to) = parts.next()?.split_once('-')?;
-    let inode = parts.nth(3)?.parse().ok()?;
-    let path = line.get(line.find('/')?..)?.trim_end();
-    if !path.ends_with("/control") {
-        return None;
-    }
-    let len = u64::from_str_radix(to, 16).ok()?.checked_sub(u64::from_str_radix(from, 16).ok()?)?;
-    (len == tracewell_schema::format::control::FILE_LEN as u64).then(|| (inode, PathBuf::from(path)))
 }
 
 fn places(report: &mut Report, dirs: &Dirs, sessions: &[Session], folders: &[RingFolder]) {

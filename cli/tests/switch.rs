@@ -126,9 +126,6 @@ fn status_explains_silence() {
 fn purge_deletes_what_is_finished_and_nothing_else() {
     let place = Place::new();
     place.record(10);
-    place.run(&["enable"]).ok();
-    let tracer = place.tracer("scanner");
-    tracewell::emit!(tracer, tracewell::catalog::ErrorRaised { code: 1, ..Default::default() });
     let precious = place.path("precious");
     std::fs::write(&precious, "stays").unwrap();
     std::os::unix::fs::symlink(
@@ -136,6 +133,9 @@ fn purge_deletes_what_is_finished_and_nothing_else() {
         list(&place.base().join("sessions"))[0].join("a_pid1_00000000_000001.twseg"),
     )
     .unwrap();
+    place.run(&["enable"]).ok();
+    let tracer = place.tracer("scanner");
+    tracewell::emit!(tracer, tracewell::catalog::ErrorRaised { code: 1, ..Default::default() });
     let planned = place.run(&["purge"]).ok();
     assert!(planned.stdout.contains("would be deleted") && planned.stdout.contains("--yes"), "{planned:?}");
     assert_eq!(list(&place.base().join("sessions")).len(), 2, "nothing was deleted");

@@ -134,6 +134,8 @@ fn delete(place: &Place, plan: &mut Plan, out: &mut Out) -> Result<(), Failure> 
     for session in plan.sessions.drain(..) {
         take(&session.path, session.bytes(), delete_session(&place.dirs.sessions(), &session.path));
     }
+    // Only if it is empty: who still records keeps a folder there.
+    let _ = std::fs::remove_dir(place.dirs.ring_root());
     out.line(format_args!("Deleted {}.", size(freed)))?;
     if left.is_empty() {
         return Ok(());

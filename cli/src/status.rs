@@ -280,19 +280,20 @@ fn components(
     tallies: &HashMap<[u8; 16], Tally>,
 ) {
     let Some(control) = control else { return };
-    for attached in control.attached() {
+    for attached in control.status().attached {
         let own = |f: &&RingFolder| {
             let session = page.map(|p| p.session_id);
             let identity = f.identity.as_ref();
             f.is_alive
                 && identity.is_some_and(|i| {
                     i.pid == attached.pid
-                        && i.component == attached.component
+                        && (attached.component.is_empty() || i.component == attached.component)
                         && Some(i.session_id) == session
                 })
         };
         let mut component = Component {
-            component: attached.component.clone(),
+            // Without a slot nothing but the mapping is known.
+            component: if attached.component.is_empty() { "?".into() } else { attached.component.clone() },
             pid: Some(attached.pid),
             attached: true,
             ..Component::default()

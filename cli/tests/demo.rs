@@ -24,7 +24,7 @@ fn the_whole_path_in_one_command() {
     for category in ["detection", "download", "process", "network", "web", "message", "audit", "custom"] {
         assert!(ran.stdout.contains(&format!("\n  {category} (")), "{category}: {ran:?}");
     }
-    assert!(ran.stdout.contains("EICAR-Test-File"), "the sensor saw the download: {ran:?}");
+    assert!(ran.stdout.contains("yes the EICAR test file"), "the sensor saw the download: {ran:?}");
     let left = list(&list(&temporary)[0]);
     assert_eq!(left.len(), 1, "only the trace files stay: {left:?}");
     assert!(left[0].join("all.trace.log").is_file());

@@ -198,6 +198,17 @@ impl FieldType {
         }
     }
 
+    /// For the layout of columns: whether it is optional, the width of its (inner) fixed form, and whether that is
+    /// a length word.
+    pub(crate) fn shape(&self) -> (bool, u16, bool) {
+        let (optional, inner) = match self {
+            Self::Optional(inner) => (true, &**inner),
+            other => (false, other),
+        };
+        let width = u16::try_from(inner.fixed_len()).unwrap_or(u16::MAX);
+        (optional, width, matches!(inner, Self::Str | Self::Bytes | Self::List(_)))
+    }
+
     /// Name of an enum's value.
     #[must_use]
     pub fn enum_name(&self, value: u32) -> Option<&str> {

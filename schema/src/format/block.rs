@@ -1,5 +1,6 @@
 //! Blocks: FORMAT.md section 4. Compression lives here, so that both directions stand side by side.
 
+use super::columns::Decoder;
 use super::crc;
 use crate::decode::Reader;
 use crate::error::DecodeError;
@@ -12,6 +13,8 @@ pub const HEADER_LEN: usize = 96;
 /// The block was recovered by a collector.
 pub const FLAG_RECOVERED: u16 = 1;
 
+/// Longest columns: what a block may store.
+const MAX_COLUMNS: usize = MAX_BLOCK_STORED;
 const CRC_AT: usize = HEADER_LEN - 4;
 
 /// What a block's payload is.
@@ -44,6 +47,10 @@ pub enum Codec {
     Raw = 0,
     /// LZ4 block format.
     Lz4 = 1,
+    /// Columns; see [`super::columns`].
+    Columns = 2,
+    /// Columns, then LZ4: their length as u32, then the LZ4 block.
+    ColumnsLz4 = 3,
 }
 
 /// A block's header.
@@ -143,6 +150,8 @@ impl BlockHeader {
         let codec = match reader.u8()? {
             0 => Codec::Raw,
             1 => Codec::Lz4,
+            2 => Codec::Columns,
+            3 => Codec::ColumnsLz4,
             _ => return Err(DecodeError::new(5, "unknown compression; a newer reader is needed")),
         };
         let header = Self {
@@ -181,15 +190,30 @@ impl BlockHeader {
 
 /// Compresses `raw` into `out` if that makes it smaller; says which of the two to store.
 pub fn compress_block(raw: &[u8], out: &mut Vec<u8>) -> Codec {
-    out.resize(lz4_flex::block::get_maximum_output_size(raw.len()), 0);
-    match lz4_flex::block::compress_into(raw, out) {
-        Ok(n) if n < raw.len() => {
-            out.truncate(n);
-            Codec::Lz4
+    out.clear();
+    if lz4_after(raw, out, 0) { Codec::Lz4 } else { Codec::Raw }
+}
+
+/// Compresses columns into `out` if that makes them smaller by an eighth; says which of the two to store.
+pub fn compress_columns(columns: &[u8], out: &mut Vec<u8>) -> Codec {
+    out.clear();
+    out.extend_from_slice(&(columns.len() as u32).to_le_bytes());
+    if lz4_after(columns, out, columns.len() / 8) { Codec::ColumnsLz4 } else { Codec::Columns }
+}
+
+/// Appends `raw` compressed to `out`. False, with `out` empty, if not more than `gain` bytes are won.
+fn lz4_after(raw: &[u8], out: &mut Vec<u8>, gain: usize) -> bool {
+    let start = out.len();
+    out.resize(start + lz4_flex::block::get_maximum_output_size(raw.len()), 0);
+    let room = out.get_mut(start..).unwrap_or_default();
+    match lz4_flex::block::compress_into(raw, room) {
+        Ok(n) if start + n + gain < raw.len() => {
+            out.truncate(start + n);
+            true
         }
         _ => {
             out.clear();
-            Codec::Raw
+            false
         }
     }
 }
@@ -199,27 +223,68 @@ pub fn compress_block(raw: &[u8], out: &mut Vec<u8>) -> Codec {
 /// # Errors
 /// If the payload is cut or damaged, or does not have the length that the header says.
 pub fn decompress_block(header: &BlockHeader, stored: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
-    let stored = stored
-        .get(..header.stored_len as usize)
-        .ok_or(DecodeError::new(HEADER_LEN, "block payload is cut"))?;
-    if crc(stored) != header.payload_crc {
-        return Err(DecodeError::new(HEADER_LEN, "block payload has a wrong checksum"));
-    }
-    let raw_len = (header.raw_len as usize).min(MAX_BLOCK_RAW);
-    out.clear();
-    match header.codec {
-        Codec::Raw if stored.len() == raw_len => out.extend_from_slice(stored),
-        Codec::Raw => return Err(DecodeError::new(8, "raw block with two lengths")),
-        Codec::Lz4 => {
-            out.resize(raw_len, 0);
-            let n = lz4_flex::block::decompress_into(stored, out)
-                .map_err(|_| DecodeError::new(HEADER_LEN, "block payload does not decompress"))?;
-            if n != raw_len {
-                return Err(DecodeError::new(HEADER_LEN, "block decompresses to another length"));
+    Unpacker::default().unpack(header, stored, out)
+}
+
+/// Decodes payloads of blocks; keeps its memory from block to block.
+#[derive(Debug, Default)]
+pub struct Unpacker {
+    columns: Vec<u8>,
+    decoder: Decoder,
+}
+
+impl Unpacker {
+    /// As [`decompress_block`].
+    ///
+    /// # Errors
+    /// If the payload is cut or damaged, or does not have the length that the header says.
+    pub fn unpack(
+        &mut self,
+        header: &BlockHeader,
+        stored: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), DecodeError> {
+        let stored = stored
+            .get(..header.stored_len as usize)
+            .ok_or(DecodeError::new(HEADER_LEN, "block payload is cut"))?;
+        if crc(stored) != header.payload_crc {
+            return Err(DecodeError::new(HEADER_LEN, "block payload has a wrong checksum"));
+        }
+        let raw_len = (header.raw_len as usize).min(MAX_BLOCK_RAW);
+        out.clear();
+        match header.codec {
+            Codec::Raw if stored.len() == raw_len => out.extend_from_slice(stored),
+            Codec::Raw => return Err(DecodeError::new(8, "raw block with two lengths")),
+            Codec::Lz4 => {
+                out.resize(raw_len, 0);
+                inflate(stored, out)?;
+            }
+            Codec::Columns => {
+                out.resize(raw_len, 0);
+                self.decoder.decode(stored, out)?;
+            }
+            Codec::ColumnsLz4 => {
+                let mut reader = Reader::new(stored);
+                let len = reader.u32()? as usize;
+                if len > MAX_COLUMNS {
+                    return Err(DecodeError::new(HEADER_LEN, "columns are longer than they may be"));
+                }
+                self.columns.clear();
+                self.columns.resize(len, 0);
+                inflate(reader.rest(), &mut self.columns)?;
+                out.resize(raw_len, 0);
+                self.decoder.decode(&self.columns, out)?;
             }
         }
+        Ok(())
     }
-    Ok(())
+}
+
+/// Decompresses LZ4 to exactly the length of `out`.
+fn inflate(stored: &[u8], out: &mut [u8]) -> Result<(), DecodeError> {
+    let n = lz4_flex::block::decompress_into(stored, out)
+        .map_err(|_| DecodeError::new(HEADER_LEN, "block payload does not decompress"))?;
+    if n == out.len() { Ok(()) } else { Err(DecodeError::new(HEADER_LEN, "block decompresses to another length")) }
 }
 
 #[cfg(test)]

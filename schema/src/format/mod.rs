@@ -2,6 +2,7 @@
 
 pub mod block;
 pub mod clock;
+pub mod columns;
 pub mod control;
 pub mod process;
 pub mod record;

@@ -1,6 +1,7 @@
 //! The event model against FORMAT.md: bytes, round trips, reductions, hostile input.
 
 mod bytes;
+mod columns;
 mod common;
 mod hostile;
 mod reductions;

@@ -1,0 +1,321 @@
+//! Columns of byte strings: each distinct value once, then its number for every row; or all of them as they are.
+
+use super::integers::{pack, unpack};
+use super::{MAX_DISTINCT, load};
+use crate::decode::Reader;
+use crate::error::DecodeError;
+
+const PLAIN: u8 = 0;
+const DICTIONARY: u8 = 1;
+
+/// Longest search in the table: data that collide on purpose cost a dictionary, not time.
+const MAX_PROBES: usize = 24;
+/// Values up to this many words are compared in registers.
+const MAX_WORDS: usize = 8;
+
+/// A value's place in the block's records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) at: u32,
+    pub(super) len: u32,
+}
+
+impl Span {
+    pub(super) fn of<'a>(self, raw: &'a [u8]) -> &'a [u8] {
+        let at = self.at as usize;
+        raw.get(at..at + self.len as usize).unwrap_or_default()
+    }
+}
+
+const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Finds the distinct values of a column.
+#[derive(Debug, Default)]
+pub(super) struct Dictionary {
+    /// Number of the value plus one, by hash; 0 = free.
+    table: Vec<u16>,
+    words: Vec<u64>,
+    /// The distinct values, where each was seen first.
+    distinct: Vec<Span>,
+    /// For each row the number of its value.
+    ids: Vec<u16>,
+}
+
+impl Dictionary {
+    fn clear(&mut self, rows: usize) -> u32 {
+        let slots = (rows.min(MAX_DISTINCT) * 2).next_power_of_two().max(64);
+        self.table.clear();
+        self.table.resize(slots, 0);
+        self.words.clear();
+        self.distinct.clear();
+        self.ids.clear();
+        self.ids.reserve(rows);
+        64 - slots.trailing_zeros()
+    }
+
+    /// Values of the same width, at `offset` in each of these records. False if they are too many.
+    pub(super) fn fill_fixed(&mut self, raw: &[u8], records: &[u32], offset: usize, width: usize) -> bool {
+        match width.div_ceil(8) {
+            1 => self.fill_words::<1>(raw, records, offset, width),
+            2 => self.fill_words::<2>(raw, records, offset, width),
+            3 => self.fill_words::<3>(raw, records, offset, width),
+            4 => self.fill_words::<4>(raw, records, offset, width),
+            5 => self.fill_words::<5>(raw, records, offset, width),
+            6 => self.fill_words::<6>(raw, records, offset, width),
+            7 => self.fill_words::<7>(raw, records, offset, width),
+            MAX_WORDS => self.fill_words::<MAX_WORDS>(raw, records, offset, width),
+            _ => {
+                let len = width as u32;
+                let spans = records.iter().map(|at| Span { at: at + offset as u32, len });
+                self.fill_spans(raw, spans, records.len())
+            }
+        }
+    }
+
+    fn fill_words<const N: usize>(
+        &mut self,
+        raw: &[u8],
+        records: &[u32],
+        offset: usize,
+        width: usize,
+    ) -> bool {
+        let shift = self.clear(records.len());
+        // The last word ends with the value; what it holds of bytes before the value is shifted out.
+        let last = width.wrapping_sub(8);
+        let cut = 8 * (8 * N - width) as u32;
+        self.ids.resize(records.len(), 0);
+        for (at, place) in records.iter().zip(&mut self.ids) {
+            let at = *at as usize + offset;
+            let mut row = [0_u64; N];
+            let mut hash = 0_u64;
+            for (i, word) in row.iter_mut().enumerate() {
+                *word = if i + 1 < N {
+                    load(raw, at + 8 * i)
+                } else if N == 1 {
+                    load(raw, at.wrapping_add(last)) >> cut
+                } else {
+                    load(raw, at.wrapping_add(last))
+                };
+                // Products that do not wait for each other; the odd factors differ from word to word.
+                hash = hash.rotate_left(23) ^ word.wrapping_mul(FACTOR.wrapping_mul(2 * i as u64 + 1));
+            }
+            let mut slot = ((hash ^ hash >> 32).wrapping_mul(FACTOR) >> shift) as usize;
+            let mut probes = 0;
+            let id = loop {
+                let Some(entry) = self.table.get_mut(slot) else { return false };
+                if *entry == 0 {
+                    if self.distinct.len() >= MAX_DISTINCT {
+                        return false;
+                    }
+                    self.words.extend_from_slice(&row);
+                    self.distinct.push(Span { at: at as u32, len: width as u32 });
+                    *entry = self.distinct.len() as u16;
+                    break *entry - 1;
+                }
+                let known = (usize::from(*entry) - 1) * N;
+                if self.words.get(known..known + N) == Some(&row[..]) {
+                    break *entry - 1;
+                }
+                probes += 1;
+                if probes > MAX_PROBES {
+                    return false;
+                }
+                slot = (slot + 1) & (self.table.len() - 1);
+            };
+            *place = id;
+        }
+        true
+    }
+
+    /// Values of any length. False if they are too many.
+    pub(super) fn fill_spans(
+        &mut self,
+        raw: &[u8],
+        spans: impl Iterator<Item = Span>,
+        count: usize,
+    ) -> bool {
+        let shift = self.clear(count);
+        for span in spans {
+            let value = span.of(raw);
+            let mut slot = (hash(value) >> shift) as usize;
+            let mut probes = 0;
+            let id = loop {
+                let Some(entry) = self.table.get_mut(slot) else { return false };
+                if *entry == 0 {
+                    if self.distinct.len() >= MAX_DISTINCT {
+                        return false;
+                    }
+                    self.distinct.push(span);
+                    *entry = self.distinct.len() as u16;
+                    break *entry - 1;
+                }
+                let known = self.distinct.get(usize::from(*entry) - 1).copied().unwrap_or_default();
+                if known.len == span.len && known.of(raw) == value {
+                    break *entry - 1;
+                }
+                probes += 1;
+                if probes > MAX_PROBES {
+                    return false;
+                }
+                slot = (slot + 1) & (self.table.len() - 1);
+            };
+            self.ids.push(id);
+        }
+        true
+    }
+
+    fn id_width(&self) -> usize {
+        id_width(self.distinct.len())
+    }
+
+    /// Bytes that [`Dictionary::encode`] writes, about.
+    pub(super) fn cost(&self, with_lengths: bool) -> usize {
+        let values: usize = self.distinct.iter().map(|s| s.len as usize).sum();
+        let lengths = if with_lengths { self.distinct.len() * 2 } else { 0 };
+        3 + values + lengths + self.ids.len() * self.id_width()
+    }
+
+    /// Writes the column.
+    pub(super) fn encode(&self, raw: &[u8], with_lengths: bool, out: &mut Vec<u8>) {
+        out.push(DICTIONARY);
+        out.extend_from_slice(&(self.distinct.len() as u16).to_le_bytes());
+        if with_lengths {
+            pack(self.distinct.iter().map(|s| u64::from(s.len)), 2, out);
+        }
+        for span in &self.distinct {
+            out.extend_from_slice(span.of(raw));
+        }
+        if self.distinct.len() > 1 {
+            pack(self.ids.iter().map(|id| u64::from(*id)), self.id_width(), out);
+        }
+    }
+}
+
+/// Writes a column as it is.
+pub(super) fn encode_plain(raw: &[u8], spans: impl Iterator<Item = Span>, out: &mut Vec<u8>) {
+    out.push(PLAIN);
+    for span in spans {
+        out.extend_from_slice(span.of(raw));
+    }
+}
+
+const fn id_width(distinct: usize) -> usize {
+    if distinct <= 256 { 1 } else { 2 }
+}
+
+fn hash(value: &[u8]) -> u64 {
+    let mut sum = [value.len() as u64, 0x2545_f491_4f6c_dd1d];
+    let (chunks, rest) = value.as_chunks::<16>();
+    let fold = |sum: [u64; 2], a: u64, b: u64| {
+        [
+            (sum[0] ^ a).wrapping_mul(FACTOR).rotate_left(29),
+            (sum[1] ^ b).wrapping_mul(0xd6e8_feb8_6659_fd93).rotate_left(31),
+        ]
+    };
+    for chunk in chunks {
+        sum = fold(sum, load(chunk, 0), load(chunk, 8));
+    }
+    if !rest.is_empty() {
+        let mut last = [0; 16];
+        for (to, from) in last.iter_mut().zip(rest) {
+            *to = *from;
+        }
+        sum = fold(sum, load(&last, 0), load(&last, 8));
+    }
+    (sum[0] ^ sum[1].rotate_left(17)).wrapping_mul(0xd6e8_feb8_6659_fd93)
+}
+
+/// A column that is being read: gives the rows one after the other.
+#[derive(Debug)]
+pub(super) enum Column<'a> {
+    /// The values, one after the other.
+    Plain(&'a [u8]),
+    /// Numbers of values.
+    Ids {
+        /// All values.
+        values: &'a [u8],
+        /// Where each begins, and where the last ends; empty if all have one width.
+        bounds: Vec<u32>,
+        /// For each row its value; empty if there is one value only.
+        ids: Vec<u16>,
+    },
+}
+
+impl<'a> Column<'a> {
+    /// Reads the column of `rows` values; `width` if all are that wide, else `total` is the length of a plain one.
+    pub(super) fn decode(
+        reader: &mut Reader<'a>,
+        rows: usize,
+        width: Option<usize>,
+        total: usize,
+        numbers: &mut Vec<u64>,
+    ) -> Result<Self, DecodeError> {
+        match reader.u8()? {
+            PLAIN => Ok(Self::Plain(reader.take(width.map_or(total, |w| w.saturating_mul(rows)))?)),
+            DICTIONARY => {
+                let distinct = usize::from(reader.u16()?);
+                if distinct == 0 && rows != 0 || distinct > MAX_DISTINCT {
+                    return Err(reader.error("dictionary of an impossible size"));
+                }
+                let mut bounds = Vec::new();
+                let values = match width {
+                    Some(width) => reader.take(distinct * width)?,
+                    None => {
+                        numbers.clear();
+                        unpack(reader, distinct, 2, numbers)?;
+                        bounds.push(0);
+                        let mut end = 0_u32;
+                        for len in numbers.iter() {
+                            end += *len as u32;
+                            bounds.push(end);
+                        }
+                        reader.take(end as usize)?
+                    }
+                };
+                let mut ids = Vec::new();
+                if distinct > 1 {
+                    let id_width = id_width(distinct);
+                    let bytes = reader.take(rows.saturating_mul(id_width))?;
+                    if id_width == 1 {
+                        ids.extend(bytes.iter().map(|b| u16::from(*b)));
+                    } else {
+                        ids.extend(bytes.as_chunks::<2>().0.iter().map(|b| u16::from_le_bytes(*b)));
+                    }
+                    if ids.iter().any(|id| usize::from(*id) >= distinct) {
+                        return Err(reader.error("number of a value that the dictionary does not have"));
+                    }
+                }
+                Ok(Self::Ids { values, bounds, ids })
+            }
+            _ => Err(reader.error("unknown form of a column")),
+        }
+    }
+
+    /// The value of row `row`, all being `width` bytes wide.
+    #[inline(always)]
+    pub(super) fn fixed(&self, row: usize, width: usize) -> Option<&'a [u8]> {
+        match self {
+            Self::Plain(bytes) => bytes.get(row * width..(row + 1) * width),
+            Self::Ids { values, ids, .. } => {
+                let id = ids.get(row).map_or(0, |id| usize::from(*id));
+                values.get(id * width..(id + 1) * width)
+            }
+        }
+    }
+
+    /// The value of row `row`, which is `len` bytes long and, if the column is plain, begins at `at`.
+    #[inline(always)]
+    pub(super) fn variable(&self, row: usize, at: usize, len: usize) -> Option<&'a [u8]> {
+        match self {
+            Self::Plain(bytes) => bytes.get(at..at + len),
+            Self::Ids { values, bounds, ids, .. } => {
+                let id = ids.get(row).map_or(0, |id| usize::from(*id));
+                let (start, end) = (*bounds.get(id)? as usize, *bounds.get(id + 1)? as usize);
+                if end - start != len {
+                    return None;
+                }
+                values.get(start..end)
+            }
+        }
+    }
+}

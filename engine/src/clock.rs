@@ -4,21 +4,85 @@
 //! clock source (it withdraws it when it finds skew); elsewhere they are nanoseconds of `CLOCK_MONOTONIC`.
 #![allow(unsafe_code)]
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use rustix::time::{ClockId, clock_gettime};
 use tracewell_schema::format::clock::ClockPoint;
 use tracewell_schema::format::process::ClockKind;
+
+/// Which clock stamps a tracer's records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Clock {
+    /// Each emit reads the clock: about ten nanoseconds, and most of what an emit costs.
+    #[default]
+    Precise,
+    /// An emit copies the time that the drain thread last published, which is up to [`COARSE_RESOLUTION`] old. For
+    /// components that emit very often and need the order within a thread more than times.
+    Coarse,
+}
+
+/// How old a coarse time stamp can be (while the machine lets the drain thread run in time).
+pub const COARSE_RESOLUTION: std::time::Duration = std::time::Duration::from_millis(4);
 
 const UNKNOWN: u8 = 0;
 const TSC: u8 = 1;
 const MONOTONIC: u8 = 2;
 
 static KIND: AtomicU8 = AtomicU8::new(UNKNOWN);
+/// The ticks that a drain last published, for coarse time stamps. On a line of its own: it is written often.
+static PUBLISHED: Padded = Padded(AtomicU64::new(0));
 
-/// The clock that stamps records in this process. Decided once, by [`init`].
-pub(crate) fn kind() -> ClockKind {
-    if KIND.load(Ordering::Relaxed) == TSC { ClockKind::Tsc } else { ClockKind::Monotonic }
+#[repr(align(128))]
+struct Padded(AtomicU64);
+
+/// How a producer stamps its records: what the hot path asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Stamp {
+    Monotonic = 0,
+    Tsc = 1,
+    Coarse = 2,
+}
+
+impl Stamp {
+    /// Of a tracer with this choice, in this process.
+    pub(crate) fn of(clock: Clock) -> Self {
+        match (clock, KIND.load(Ordering::Relaxed) == TSC) {
+            (Clock::Coarse, _) => Self::Coarse,
+            (Clock::Precise, true) => Self::Tsc,
+            (Clock::Precise, false) => Self::Monotonic,
+        }
+    }
+
+    /// What the trace says of it.
+    pub(crate) fn kind(self) -> ClockKind {
+        match self {
+            Self::Monotonic => ClockKind::Monotonic,
+            Self::Tsc => ClockKind::Tsc,
+            Self::Coarse => ClockKind::Coarse,
+        }
+    }
+
+    /// The time stamp of a record.
+    #[inline(always)]
+    pub(crate) fn ticks(self) -> u64 {
+        #[cfg(target_arch = "x86_64")]
+        if self == Self::Tsc {
+            // SAFETY: RDTSC exists on every x86_64 processor and touches no memory.
+            return unsafe { std::arch::x86_64::_rdtsc() };
+        }
+        if self == Self::Coarse {
+            // Relaxed: a number; nothing is read through it.
+            return PUBLISHED.0.load(Ordering::Relaxed);
+        }
+        monotonic_ns()
+    }
+}
+
+/// Publishes the present time for coarse time stamps. Called by drains.
+pub(crate) fn publish() {
+    PUBLISHED.0.fetch_max(ticks(), Ordering::Relaxed);
 }
 
 /// Decides which clock this process uses; called before the first ring is made.

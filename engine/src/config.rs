@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tracewell_schema::limits;
 
+use crate::clock::Clock;
 use crate::dirs::Dirs;
 use crate::error::AttachError;
 
@@ -22,6 +23,7 @@ pub(crate) struct Config {
     pub(crate) ring_budget: u64,
     /// How long committed events may stay in a quiet ring before they go to a segment.
     pub(crate) linger: Duration,
+    pub(crate) clock: Clock,
 }
 
 impl Config {

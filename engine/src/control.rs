@@ -21,6 +21,7 @@ use crate::{fs, uuid};
 
 mod lock;
 mod maps;
+mod opt_in;
 mod page;
 mod slots;
 mod types;

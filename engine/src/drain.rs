@@ -1,37 +1,42 @@
-//! The drain: moves committed records of all rings into blocks, in batches, and ends the session.
+//! The drain: turns committed records of all rings into blocks, in batches, and ends the session.
 //!
-//! Two threads. `tracewell-drain` copies ranges out of the rings and cuts them into blocks; `tracewell-write`
-//! compresses, writes, and only then releases the range, so that a kill between the two leaves the records in the
-//! ring. A bounded channel joins them; when it fills, rings fill, and producers count what they lose.
+//! Three threads. `tracewell-drain` lays the records of a range out as columns, in place; `tracewell-write` writes
+//! blocks, and only then releases their ranges, so that a kill between the two leaves the records in the ring;
+//! `tracewell-tend` does what waits for the disk or can wait itself. Bounded channels join them; when they fill,
+//! rings fill, and producers count what they lose.
 //!
-//! The drain polls rather than spins (a cache line takes half a microsecond from core to core) and is woken by a
-//! producer whose ring is half full. Quiet rings are left alone until a block is worth its header or `linger`
-//! has passed.
+//! The drain polls rather than spins (a cache line takes half a microsecond from core to core), as often as the
+//! fastest ring needs, and is woken by a producer whose ring is half full. Quiet rings are left alone until a block
+//! is worth its header or `linger` has passed.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use tracewell_schema::format::block::{BlockHeader, BlockKind};
-use tracewell_schema::format::record::{self, HEADER_LEN, KIND_EVENT, KIND_LOSS};
+use tracewell_schema::format::block::{
+    BlockHeader, BlockKind, Codec, FLAG_HASTY, compress_block, compress_columns,
+};
+use tracewell_schema::format::columns::Encoder;
 use tracewell_schema::format::ring::{RingCounters, RingInfo};
 
-use crate::clock;
+use crate::clock::{self, Stamp};
 use crate::ring::Ring;
 use crate::state::State;
+use crate::tend::{Place, Tender};
 use crate::tracer::Inner;
-use crate::writer;
+use crate::{retention, writer};
 
-/// Raw bytes of a block: large enough to compress well, small enough to lose little to damage.
+/// Bytes of records in a block: large enough to compress well, small enough to lose little to damage.
 pub(crate) const BLOCK: usize = 256 * 1024;
 /// A ring with this much waiting is drained at once.
 const WORTH_IT: u64 = 128 * 1024;
 /// Blocks on their way to the writer.
 const IN_FLIGHT: usize = 8;
-const BUSY_POLL: Duration = Duration::from_millis(2);
-const IDLE_POLL: Duration = Duration::from_millis(40);
+/// Bounds of the time between two looks at the rings.
+const SHORTEST_POLL: Duration = Duration::from_micros(250);
+const LONGEST_POLL: Duration = Duration::from_millis(20);
 const CONTROL_POLL: Duration = Duration::from_millis(20);
 const CLOCK_PERIOD: Duration = Duration::from_secs(1);
 
@@ -53,40 +58,58 @@ pub(crate) struct DataJob {
     pub(crate) ring: Arc<Ring>,
     pub(crate) info: RingInfo,
     pub(crate) header: BlockHeader,
-    pub(crate) raw: Vec<u8>,
-    pub(crate) compress: bool,
+    pub(crate) stored: Vec<u8>,
     pub(crate) sequence_after: u64,
 }
 
-/// Starts the two threads of a process state.
+/// Starts the threads of a process state.
 pub(crate) fn start(inner: &Arc<Inner>, state: &Arc<State>) -> std::io::Result<thread::JoinHandle<()>> {
     let (jobs, inbox) = bounded::<Job>(IN_FLIGHT);
-    let (empties, spare) = bounded::<Vec<u8>>(IN_FLIGHT * 2);
-    let for_writer = Arc::clone(state);
+    let (empties, spare) = bounded::<Vec<u8>>(IN_FLIGHT * 3);
+    let limits = retention::Limits {
+        max_total: state.control.max_total,
+        max_age: Duration::from_secs(state.control.max_age),
+    };
+    let place = Place { sessions: state.config.dirs.sessions(), limits };
+    let (tender, tending) = Tender::start(place)?;
+    let for_writer = (Arc::clone(state), tender.clone());
     let writer = thread::Builder::new().name("tracewell-write".into()).spawn(move || {
         crate::thread::Refusal::forever();
-        writer::run(&for_writer, &inbox, &empties)
+        let (state, tender) = for_writer;
+        writer::run(&state, &tender, &inbox, &empties)
     })?;
     let (inner, state) = (Arc::downgrade(inner), Arc::clone(state));
     thread::Builder::new().name("tracewell-drain".into()).spawn(move || {
         crate::thread::Refusal::forever();
         crate::fork::block_all_signals();
         state.waker.set(thread::current());
-        let mut drain = Drain { state: &state, jobs, spare, next_clock: Instant::now() };
+        let mut drain = Drain::new(&state, jobs, spare);
         let inner = drain.run(&inner);
         let quiet = drain.close(inner.as_deref());
         drop(drain);
         // True if everything that was committed is in a sealed segment; else the rings stay for salvage.
         let complete = writer.join().unwrap_or(false);
+        tender.stop();
+        let _ = tending.join();
         if complete {
             state.remove_folder(quiet);
         } else {
             state.keep_folder();
         }
+        if !quiet {
+            // A thread that was stopped inside an emit may go on with what it holds of this state.
+            std::mem::forget(Arc::clone(&state));
+        }
         let mut served = state.flush.served.lock();
         served.closed = true;
+        if complete {
+            served.error = None;
+        }
         drop(served);
         state.flush.changed.notify_all();
+        if let Some(inner) = inner {
+            inner.forget_closed();
+        }
     })
 }
 
@@ -95,17 +118,38 @@ struct Drain<'a> {
     jobs: Sender<Job>,
     spare: Receiver<Vec<u8>>,
     next_clock: Instant,
+    encoder: Encoder,
+    columns: Vec<u8>,
+    rings: Vec<Arc<Ring>>,
+    poll: Duration,
 }
 
-impl Drain<'_> {
+impl<'a> Drain<'a> {
+    fn new(state: &'a Arc<State>, jobs: Sender<Job>, spare: Receiver<Vec<u8>>) -> Self {
+        Self {
+            state,
+            jobs,
+            spare,
+            next_clock: Instant::now(),
+            encoder: Encoder::default(),
+            columns: Vec::new(),
+            rings: Vec::new(),
+            poll: SHORTEST_POLL,
+        }
+    }
+
     /// Until the session ends. Returns the tracer if it still exists.
     fn run(&mut self, inner: &std::sync::Weak<Inner>) -> Option<Arc<Inner>> {
+        let is_coarse = self.state.stamp == Stamp::Coarse;
         let mut next_control = Instant::now();
         let mut asked = 0;
         loop {
+            if is_coarse {
+                clock::publish();
+            }
             // Acquire: what the asking thread emitted before is seen below.
             let ticket = self.state.flush.asked.load(Ordering::Acquire);
-            let moved = self.pass(ticket != asked);
+            let fullest = self.pass(ticket != asked);
             if ticket != asked {
                 asked = ticket;
                 self.send(Job::Flush(ticket));
@@ -126,38 +170,56 @@ impl Drain<'_> {
             if self.state.stop.load(Ordering::Acquire) {
                 return inner.upgrade();
             }
-            thread::park_timeout(if moved { BUSY_POLL } else { CONTROL_POLL.min(IDLE_POLL) });
+            self.adapt(fullest);
+            let most = if is_coarse { clock::COARSE_RESOLUTION * 3 / 4 } else { CONTROL_POLL };
+            thread::park_timeout(self.poll.min(most));
         }
     }
 
-    /// One look at every ring; `all` takes what would otherwise wait for more. True if anything was moved.
-    fn pass(&mut self, all: bool) -> bool {
-        let rings: Vec<Arc<Ring>> = self.state.rings.lock().clone();
-        let mut moved = false;
+    /// Sets the time until the next look: so that at the present rate the fastest ring will be about a quarter full.
+    /// `fullest` is what the fullest ring held at this look, in 1/1024 of its capacity.
+    fn adapt(&mut self, fullest: u64) {
+        self.poll = match fullest {
+            384.. => self.poll / 2,
+            192..384 => self.poll,
+            _ => self.poll * 2,
+        }
+        .clamp(SHORTEST_POLL, LONGEST_POLL);
+    }
+
+    /// One look at every ring; `all` takes what would otherwise wait for more. Tells how full the fullest was.
+    fn pass(&mut self, all: bool) -> u64 {
+        let mut rings = std::mem::take(&mut self.rings);
+        rings.clear();
+        rings.extend(self.state.rings.lock().iter().cloned());
+        let mut fullest = 0;
         for ring in &rings {
             if ring.state() != crate::ring::FREE {
-                moved |= self.drain_ring(ring, all);
+                fullest = fullest.max(self.drain_ring(ring, all));
             }
         }
-        moved
+        self.rings = rings;
+        fullest
     }
 
-    fn drain_ring(&mut self, ring: &Arc<Ring>, all: bool) -> bool {
+    /// Returns how full the ring was, in 1/1024.
+    fn drain_ring(&mut self, ring: &Arc<Ring>, all: bool) -> u64 {
         // Acquire, before the head: a thread that is gone has stored its last head.
         let gone = ring.thread_gone.load(Ordering::Acquire);
         let head = ring.cursor().committed();
+        let capacity = ring.capacity();
+        let fullness = head.wrapping_sub(ring.cursor().released()).saturating_mul(1024) / capacity;
         let mut moved = false;
         // At most what was committed when we came: one ring with a fast producer must not starve the others.
         loop {
             let (read, take) = {
                 let mut view = ring.drain.lock();
-                let waiting = head - view.read;
-                let since = *view.waiting_since.get_or_insert_with(Instant::now);
-                let due = all
-                    || gone
-                    || moved
-                    || waiting >= WORTH_IT.min(ring.capacity() / 4)
-                    || since.elapsed() >= self.state.config.linger;
+                let waiting = head.saturating_sub(view.read);
+                let due = all || gone || moved || waiting >= WORTH_IT.min(capacity / 4);
+                let due = due || waiting != 0 && {
+                    let since = *view.waiting_since.get_or_insert_with(Instant::now);
+                    since.elapsed() >= self.state.config.linger
+                };
                 if waiting == 0 {
                     view.waiting_since = None;
                 }
@@ -169,53 +231,67 @@ impl Drain<'_> {
             self.take_block(ring, read, head);
             moved = true;
         }
+        ring.grow_ahead(head);
         if gone && !std::mem::replace(&mut ring.drain.lock().finished, true) {
             ring.set_closing();
             self.send(Job::RingEnd(Arc::clone(ring)));
         }
-        moved
+        fullness
     }
 
-    /// Copies one block's worth from `read` on and sends it.
+    /// Makes one block of what is there from `read` on, and sends it.
     fn take_block(&mut self, ring: &Arc<Ring>, read: u64, head: u64) {
-        let lap_end = (read & !(ring.capacity() - 1)) + ring.capacity();
+        let capacity = ring.capacity();
+        let lap_end = (read & !(capacity - 1)) + capacity;
         let to = head.min(lap_end).min(read + BLOCK as u64);
-        let mut raw = self.spare.try_recv().unwrap_or_else(|_| Vec::with_capacity(BLOCK));
-        raw.clear();
-        ring.memory().copy_out(read, to, &mut raw);
-        let cut = Cut::of(&raw);
-        raw.truncate(cut.len);
-        let to = read + cut.len as u64;
-        // Under pressure the block goes as it is: loss must begin only where memory or disk bandwidth ends.
-        let pressed =
-            head - ring.cursor().released() > ring.capacity() / 4 * 3 || self.jobs.len() >= IN_FLIGHT - 1;
+        // In haste blocks go without LZ4: loss must begin only where memory or disk bandwidth ends.
+        let backlog = head.wrapping_sub(ring.cursor().released());
+        let is_hasty = backlog > capacity / 2 || self.jobs.len() >= IN_FLIGHT - 2;
+        let mut stored = self.spare.try_recv().unwrap_or_default();
+        let (encoder, columns) = (&mut self.encoder, &mut self.columns);
+        let (walk, codec) = ring.committed(read, to, |raw| {
+            let walk = encoder.walk(raw, raw.len(), &mut State::layout_of);
+            let raw = raw.get(..walk.len).unwrap_or(raw);
+            let codec = if walk.is_regular {
+                encoder.encode(raw, columns);
+                if is_hasty { Codec::Columns } else { compress_columns(columns, &mut stored) }
+            } else if is_hasty {
+                stored.clear();
+                Codec::Raw
+            } else {
+                compress_block(raw, &mut stored)
+            };
+            match codec {
+                Codec::Columns => std::mem::swap(&mut stored, columns),
+                Codec::Raw => stored.extend_from_slice(raw),
+                _ => {}
+            }
+            (walk, codec)
+        });
+        let to = read + walk.len as u64;
         let mut view = ring.drain.lock();
-        let lost_before = view.lost;
-        view.lost += cut.lost;
+        let lost = view.lost + walk.lost;
+        view.lost = lost;
         let header = BlockHeader {
             ring: ring.id(),
-            events: cut.events,
+            codec,
+            flags: if is_hasty { FLAG_HASTY } else { 0 },
+            raw_len: walk.len as u32,
+            events: walk.events,
             from: read,
             to,
             sequence: view.sequence,
-            first_ticks: cut.first_ticks,
-            last_ticks: cut.last_ticks,
-            lost: lost_before + cut.lost,
+            first_ticks: walk.first_ticks,
+            last_ticks: walk.last_ticks,
+            lost,
             ..BlockHeader::meta(BlockKind::Data)
         };
         view.read = to;
-        view.sequence += u64::from(cut.events);
+        view.sequence += u64::from(walk.events);
         view.waiting_since = None;
         let sequence_after = view.sequence;
         drop(view);
-        let job = DataJob {
-            ring: Arc::clone(ring),
-            info: ring.info(),
-            header,
-            raw,
-            compress: !pressed,
-            sequence_after,
-        };
+        let job = DataJob { ring: Arc::clone(ring), info: ring.info(), header, stored, sequence_after };
         self.send(Job::Data(Box::new(job)));
     }
 
@@ -238,58 +314,6 @@ impl Drain<'_> {
     }
 }
 
-/// Where a copied range is cut, and what is in it.
-struct Cut {
-    len: usize,
-    events: u32,
-    first_ticks: u64,
-    last_ticks: u64,
-    lost: u64,
-}
-
-impl Cut {
-    /// Walks the records of `raw`, which begins with one; the last may be incomplete.
-    fn of(raw: &[u8]) -> Self {
-        let mut cut = Self { len: 0, events: 0, first_ticks: 0, last_ticks: 0, lost: 0 };
-        while let Some(rest) = raw.get(cut.len..).filter(|r| r.len() >= 8) {
-            let Some(word) = rest.first_chunk::<8>().map(|b| u64::from_le_bytes(*b)) else { break };
-            let len = (word & 0xffff_ffff) as usize;
-            let size = len.next_multiple_of(8);
-            // A length that cannot be (someone else wrote into our memory) must not stop the drain for ever.
-            if size < 8 {
-                cut.len = raw.len();
-                break;
-            }
-            if size > rest.len() {
-                if cut.len == 0 {
-                    cut.len = raw.len();
-                }
-                break;
-            }
-            match (word >> 48) as u8 {
-                KIND_EVENT => {
-                    let ticks = rest
-                        .get(8..HEADER_LEN)
-                        .and_then(|b| b.first_chunk::<8>())
-                        .map_or(0, |b| u64::from_le_bytes(*b));
-                    if cut.events == 0 {
-                        cut.first_ticks = ticks;
-                    }
-                    cut.last_ticks = ticks;
-                    cut.events += 1;
-                }
-                KIND_LOSS => {
-                    cut.lost += record::LossCounts::decode(rest.get(HEADER_LEN..size).unwrap_or_default())
-                        .map_or(0, |counts| counts.total());
-                }
-                _ => {}
-            }
-            cut.len += size;
-        }
-        cut
-    }
-}
-
 /// The counters of all rings and of the process, for a segment that is sealed or flushed.
 pub(crate) fn all_counters(state: &State) -> Vec<RingCounters> {
     let rings: Vec<Arc<Ring>> = state.rings.lock().clone();
@@ -298,10 +322,8 @@ pub(crate) fn all_counters(state: &State) -> Vec<RingCounters> {
         .filter(|ring| ring.state() != crate::ring::FREE)
         .map(|ring| ring.counters(state.stop_is_final()))
         .collect();
-    let mut lost = [0; 8];
-    for (count, orphan) in lost.iter_mut().zip(&state.orphans) {
-        *count = orphan.load(Ordering::Relaxed);
-    }
+    crate::tracer::take_orphans(&state.orphans);
+    let lost = state.orphans.each_ref().map(|count: &AtomicU64| count.load(Ordering::Relaxed));
     let attempted = lost.iter().sum();
     if attempted != 0 {
         counters.push(RingCounters { ring: 0, is_final: false, position: 0, attempted, delivered: 0, lost });

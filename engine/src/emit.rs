@@ -14,10 +14,10 @@ use tracewell_schema::format::record::{
 use tracewell_schema::format::ring as layout;
 use tracewell_schema::limits::MAX_RECORD;
 
-use crate::clock;
 use crate::ring::Ring;
 use crate::ring::cursor::{self, Cursor, Room};
-use crate::thread::{self, Producer};
+use crate::state::State;
+use crate::thread::{self, BUSY, Producer};
 use crate::tracer::Tracer;
 
 /// Emits an event through a [`Tracer`]; its expression is not evaluated while the event is off.
@@ -71,66 +71,91 @@ impl Tracer {
             return self.emit_cold(event);
         }
         // SAFETY: not null, so `thread::adopt` or `select` set it to a slot of this very thread; slots are never
-        // unmapped, and only this thread writes the fields used here.
+        // unmapped, and only this thread writes them.
         let producer = unsafe { &*slot };
-        if producer.busy.load(Ordering::Relaxed) != 0 {
-            return refuse_nested(producer);
-        }
-        producer.busy.store(1, Ordering::Relaxed);
-        // A signal handler on this thread must find `busy` set before we look at anything else.
-        compiler_fence(Ordering::SeqCst);
-        if producer.epoch.get() == self.epoch() {
-            self.emit_on(producer, event);
-        } else {
-            // The slot is another tracer's, of a closed session, or wiped by a fork.
-            producer.busy.store(0, Ordering::Release);
+        if !self.enter(producer) {
+            // The slot is another tracer's, of a closed session, wiped by a fork, or this emit is inside another.
             return self.emit_cold(event);
         }
-        // Release: who sees the thread not busy sees its head (see `state.rs`, "Closing").
-        producer.busy.store(0, Ordering::Release);
+        self.emit_on(producer, event);
+        self.leave(producer);
+    }
+
+    /// Takes this thread's slot for an emit of this tracer. False if it is not this epoch's, or taken.
+    #[inline(always)]
+    pub(crate) fn enter(&self, producer: &Producer) -> bool {
+        let epoch = producer.epoch.load(Ordering::Relaxed);
+        producer.epoch.store(BUSY, Ordering::Relaxed);
+        // A signal handler on this thread must find the slot taken before we look at anything else; for the closer,
+        // which looks from another thread, `membarrier` makes it so (`state.rs`).
+        compiler_fence(Ordering::SeqCst);
+        if epoch == self.epoch() {
+            return true;
+        }
+        producer.epoch.store(epoch, Ordering::Release);
+        false
+    }
+
+    /// Gives the slot back.
+    #[inline(always)]
+    pub(crate) fn leave(&self, producer: &Producer) {
+        // Release: who sees the thread not busy sees its head (see `state.rs`, "Closing"). The slot's epoch was this
+        // tracer's; if that has changed meanwhile, the old one must not come back.
+        producer.epoch.store(producer.own_epoch.get(), Ordering::Release);
     }
 
     /// The producer is this thread's, belongs to this tracer's epoch, and is busy.
     #[inline(always)]
     pub(crate) fn emit_on<E: Event>(&self, producer: &Producer, event: &E) {
         let index = usize::from(E::slot().index());
-        if index >= crate::state::MAX_EVENTS || known(producer, index) != PLAIN {
-            return self.emit_planned(producer, event);
+        if known(producer, index) != PLAIN {
+            return emit_planned(producer, event);
         }
-        let len = HEADER_LEN + event.encoded_len();
-        let Some(out) = reserve(producer, len) else { return };
-        write_header(&mut *out, len, index as u16, KIND_EVENT, 0);
-        event.encode(&mut out[HEADER_LEN..]);
-        commit(producer, len, true);
+        put_plain(producer, index as u16, event);
     }
+}
 
-    /// Events with secrets, reductions or opt-in fields, and the first of a type.
-    #[cold]
-    #[inline(never)]
-    fn emit_planned<E: Event>(&self, producer: &Producer, event: &E) {
-        let Some(state) = self.state_of(producer.epoch.get()) else {
-            return count(producer, LossReason::DisabledRace);
-        };
-        let Some(plan) = state.plan::<E>() else { return count(producer, LossReason::Other) };
-        let index = E::slot().index();
-        match known(producer, usize::from(index)) {
-            REFUSED => {}
-            PLAIN => {
-                let len = HEADER_LEN + event.encoded_len();
-                let Some(out) = reserve(producer, len) else { return };
-                write_header(&mut *out, len, index, KIND_EVENT, 0);
-                event.encode(&mut out[HEADER_LEN..]);
-                commit(producer, len, true);
+/// Encodes an event as it is.
+#[inline(always)]
+fn put_plain<E: Event>(producer: &Producer, index: u16, event: &E) {
+    let len = HEADER_LEN + event.encoded_len();
+    let Some(out) = reserve(producer, len) else { return };
+    write_header(&mut *out, producer, len, index, KIND_EVENT, 0);
+    event.encode(&mut out[HEADER_LEN..]);
+    commit(producer, len, true);
+}
+
+/// Events with secrets, reductions or opt-in fields, and the first of a type.
+#[cold]
+#[inline(never)]
+fn emit_planned<E: Event>(producer: &Producer, event: &E) {
+    // SAFETY: the state whose epoch the caller found under `BUSY` lives until no thread is busy with that epoch.
+    let state: &State = unsafe { &*producer.state.get() };
+    let index = usize::from(E::slot().index());
+    let verdict = match known(producer, index) {
+        UNKNOWN => {
+            // The first of its type: locks, allocates and writes a file, which a signal handler must not do.
+            if crate::signal::in_handler() {
+                return count(producer, LossReason::Signal);
             }
-            _ => {
-                let bound = HEADER_LEN + event.reduced_len_bound();
-                let Some(out) = reserve(producer, bound) else { return };
-                let len = HEADER_LEN + event.encode_reduced(plan, &mut out[HEADER_LEN..]);
-                let flags = if plan.changed { FLAG_REDUCED } else { 0 };
-                write_header(&mut *out, len, index, KIND_EVENT, flags);
-                commit(producer, len, true);
-            }
+            let Some(verdict) = state.learn::<E>() else { return count(producer, LossReason::Other) };
+            verdict
         }
+        verdict => verdict,
+    };
+    let index = E::slot().index();
+    match verdict {
+        PLAIN => put_plain(producer, index, event),
+        PLANNED => {
+            let Some(plan) = state.plan(index) else { return count(producer, LossReason::Other) };
+            let bound = HEADER_LEN + event.reduced_len_bound();
+            let Some(out) = reserve(producer, bound) else { return };
+            let len = HEADER_LEN + event.encode_reduced(plan, &mut out[HEADER_LEN..]);
+            let flags = if plan.changed { FLAG_REDUCED } else { 0 };
+            write_header(&mut *out, producer, len, index, KIND_EVENT, flags);
+            commit(producer, len, true);
+        }
+        _ => {}
     }
 }
 
@@ -166,13 +191,19 @@ const fn padded(len: usize) -> u64 {
     (len as u64 + 7) & !7
 }
 
+/// Counts an attempt, before anything else is done for it.
+#[inline(always)]
+fn attempt(producer: &Producer) {
+    // Only this thread stores it, so a load and a store are an addition; nobody needs an order.
+    let attempted = word(producer, layout::ATTEMPTED);
+    attempted.store(attempted.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+}
+
 /// `len` bytes at the head that nobody else reads or writes until [`commit`].
 #[inline(always)]
 #[expect(clippy::mut_from_ref, reason = "the bytes are the ring's, not the producer's; see SAFETY")]
 fn reserve(producer: &Producer, len: usize) -> Option<&mut [u8]> {
-    let attempted = producer.attempted.get() + 1;
-    producer.attempted.set(attempted);
-    word(producer, layout::ATTEMPTED).store(attempted, Ordering::Relaxed);
+    attempt(producer);
     if producer.head.get() + padded(len) > producer.limit.get() || len > MAX_RECORD {
         make_room(producer, len)?;
     }
@@ -185,12 +216,12 @@ fn reserve(producer: &Producer, len: usize) -> Option<&mut [u8]> {
 }
 
 #[inline(always)]
-fn write_header(out: &mut [u8], len: usize, event: u16, kind: u8, flags: u8) {
+fn write_header(out: &mut [u8], producer: &Producer, len: usize, event: u16, kind: u8, flags: u8) {
     let word = len as u64 | u64::from(event) << 32 | u64::from(kind) << 48 | u64::from(flags) << 56;
     if let Some((first, rest)) = out.split_first_chunk_mut::<8>() {
         *first = word.to_le_bytes();
         if let Some((second, _)) = rest.split_first_chunk_mut::<8>() {
-            *second = clock::ticks().to_le_bytes();
+            *second = producer.stamp.get().ticks().to_le_bytes();
         }
     }
 }
@@ -231,24 +262,32 @@ fn place(producer: &Producer, size: u64) -> bool {
     let capacity = capacity(producer);
     let head = producer.head.get();
     let tail = cursor(producer).released();
-    if head - tail > capacity / 2 {
+    // SAFETY: the ring is alive while this thread owns its slot (`OwnedSlot::ring`).
+    let ring: &Ring = unsafe { &*producer.ring.get() };
+    // A ring that is not whole yet is grown by the drain, which is woken early for it.
+    if head.wrapping_sub(tail) > capacity / 2 || cursor::wants_growth(head, ring.ready(), capacity) {
         wake(producer);
     } else {
         producer.woken.set(false);
     }
-    match cursor::room(head, tail, capacity, size) {
-        Room::Here => {}
-        Room::AfterPad(pad) => {
-            write_pad(producer, pad);
-        }
+    let end = match cursor::room(head, tail, capacity, size) {
+        Room::Here => head + size,
+        Room::AfterPad(pad) => head + pad + size,
         Room::Full => {
             producer.limit.set(head);
             return false;
         }
+    };
+    if end > ring.ready() && ring.ready() < capacity && !ring.grow(end.min(capacity)) {
+        producer.limit.set(head);
+        return false;
+    }
+    if let Room::AfterPad(pad) = cursor::room(head, tail, capacity, size) {
+        write_pad(producer, pad);
     }
     let head = producer.head.get();
-    let limit = cursor::limit(head, tail, capacity, producer.woken.get());
-    // The record asked for has room even if the half mark lies before its end.
+    let limit = cursor::limit(head, tail, capacity, ring.ready(), producer.woken.get());
+    // The record asked for has room even if a mark lies before its end.
     producer.limit.set(limit.max(head + size));
     true
 }
@@ -297,7 +336,7 @@ fn tell_losses(producer: &Producer) {
     // SAFETY: `place` made LOSS_LEN contiguous bytes free at the head; see `reserve`.
     let out =
         unsafe { std::slice::from_raw_parts_mut(producer.data.get().add(at as usize), LOSS_LEN as usize) };
-    write_header(&mut *out, LOSS_LEN as usize, 0, KIND_LOSS, 0);
+    write_header(&mut *out, producer, LOSS_LEN as usize, 0, KIND_LOSS, 0);
     for ((count, before), bytes) in
         counts.iter().zip(told.iter_mut()).zip(out[HEADER_LEN..].chunks_exact_mut(8))
     {
@@ -312,18 +351,16 @@ fn tell_losses(producer: &Producer) {
 #[cold]
 fn count(producer: &Producer, reason: LossReason) {
     if !matches!(reason, LossReason::Full | LossReason::TooBig) {
-        let attempted = producer.attempted.get() + 1;
-        producer.attempted.set(attempted);
-        word(producer, layout::ATTEMPTED).store(attempted, Ordering::Relaxed);
+        attempt(producer);
     }
     word(producer, layout::LOST + reason as usize * 8).fetch_add(1, Ordering::Relaxed);
     producer.limit.set(0);
 }
 
-/// An emit inside an emit of the same thread.
+/// An emit inside an emit of the same thread, whose slot this is.
 #[cold]
 #[inline(never)]
-fn refuse_nested(producer: &Producer) {
+pub(crate) fn refuse_nested(producer: &Producer) {
     let ring = producer.ring.get();
     if ring.is_null() {
         return crate::tracer::count_orphan(LossReason::Nested);
@@ -335,20 +372,20 @@ fn refuse_nested(producer: &Producer) {
 }
 
 /// Points a fresh slot at its ring.
-pub(crate) fn fill(producer: &Producer, ring: &std::sync::Arc<Ring>, events: *const AtomicU8, epoch: u64) {
-    let capacity = ring.capacity();
+pub(crate) fn fill(producer: &Producer, ring: &std::sync::Arc<Ring>, state: &State) {
     let head = ring.cursor().committed();
-    producer.busy.store(0, Ordering::Relaxed);
     producer.woken.set(false);
+    producer.stamp.set(state.stamp);
     producer.head.set(head);
-    producer.limit.set(cursor::limit(head, head, capacity, false));
-    producer.mask.set(capacity - 1);
-    producer.attempted.set(0);
+    producer.limit.set(cursor::limit(head, head, ring.capacity(), ring.ready(), false));
+    producer.mask.set(ring.capacity() - 1);
     producer.delivered.set(0);
     producer.told.set(0);
     producer.data.set(ring.memory().data());
     producer.words.set(std::ptr::from_ref(ring.memory().word(0)));
-    producer.events.set(events);
+    producer.events.set(state.events_table());
+    producer.state.set(std::ptr::from_ref(state));
     producer.ring.set(std::sync::Arc::as_ptr(ring));
-    producer.epoch.set(epoch);
+    producer.own_epoch.set(state.epoch);
+    producer.epoch.store(state.epoch, Ordering::Relaxed);
 }

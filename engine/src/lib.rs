@@ -63,6 +63,7 @@ mod sync;
 
 #[cfg(not(loom))]
 mod real {
+    pub use crate::clock::Clock;
     pub use crate::error::{AttachError, FlushError};
     pub use crate::stats::Stats;
     pub use crate::thread::SignalScope;
@@ -105,6 +106,8 @@ mod fork;
 #[cfg(not(loom))]
 pub mod fs;
 #[cfg(not(loom))]
+mod pack;
+#[cfg(not(loom))]
 pub mod retention;
 #[cfg(not(loom))]
 mod segment;
@@ -118,6 +121,8 @@ mod state;
 mod stats;
 #[cfg(not(loom))]
 mod storage;
+#[cfg(not(loom))]
+mod tend;
 #[cfg(not(loom))]
 pub mod testing;
 #[cfg(not(loom))]

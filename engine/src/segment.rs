@@ -26,8 +26,10 @@ pub(crate) struct SegmentWriter<S> {
     rotation: Rotation,
     sequence: u32,
     open: Option<Open>,
+    /// Blocks that are not in the file yet.
     buffer: Vec<u8>,
-    stored: Vec<u8>,
+    /// Something that was written could not be synced: a flush must not say that it is safe.
+    is_suspect: bool,
     /// Bytes of all segments so far.
     pub(crate) written: u64,
 }
@@ -35,7 +37,12 @@ pub(crate) struct SegmentWriter<S> {
 struct Open {
     name: String,
     tag: [u8; 8],
+    /// Length with what is in the buffer.
     bytes: u64,
+    /// Length at the last [`SegmentWriter::commit`]: what is before it is whole and is not written again.
+    good: u64,
+    /// Some block is to be compressed later.
+    is_hasty: bool,
     blocks: u64,
     since: Instant,
     schemas: usize,
@@ -53,13 +60,8 @@ pub(crate) trait Context {
     fn counters(&self) -> Vec<RingCounters>;
 }
 
-/// A data block to be written.
-pub(crate) struct Data<'a> {
-    pub(crate) header: BlockHeader,
-    pub(crate) info: RingInfo,
-    pub(crate) raw: &'a [u8],
-    pub(crate) compress: bool,
-}
+/// Bytes that are gathered before they are written.
+const AT_ONCE: usize = 1 << 20;
 
 impl<S: Storage> SegmentWriter<S> {
     pub(crate) fn new(storage: S, identity: ProcessIdentity, rotation: Rotation) -> Self {
@@ -70,25 +72,35 @@ impl<S: Storage> SegmentWriter<S> {
             sequence: 0,
             open: None,
             buffer: Vec::new(),
-            stored: Vec::new(),
+            is_suspect: false,
             written: 0,
         }
     }
 
-    /// Writes a data block, preceded by what it needs in this segment. True if a segment was sealed before it.
-    pub(crate) fn write_data(&mut self, data: Data<'_>, context: &impl Context) -> io::Result<bool> {
+    /// Adds a data block, preceded by what it needs in this segment. True if a segment was sealed before it.
+    pub(crate) fn write_data(
+        &mut self,
+        header: &BlockHeader,
+        info: &RingInfo,
+        stored: &[u8],
+        context: &impl Context,
+    ) -> io::Result<bool> {
         let rotated = self.rotate_if_due(context)?;
-        self.prepare(Some(&data.info), context)?;
-        let codec =
-            if data.compress { block::compress_block(data.raw, &mut self.stored) } else { block::Codec::Raw };
-        let mut header = data.header;
-        header.kind = BlockKind::Data;
-        header.codec = codec;
-        let stored = std::mem::take(&mut self.stored);
-        let payload: &[u8] = if codec == block::Codec::Raw { data.raw } else { &stored };
-        let done = self.append(header, data.raw.len(), payload);
-        self.stored = stored;
-        done.map(|()| rotated)
+        self.prepare(Some(info), context)?;
+        if let Some(open) = &mut self.open {
+            open.is_hasty |= header.flags & block::FLAG_HASTY != 0;
+        }
+        self.append(header.clone(), header.raw_len as usize, stored)?;
+        Ok(rotated)
+    }
+
+    /// Writes what was added. After this, and only then, its ranges may be released.
+    pub(crate) fn commit(&mut self) -> io::Result<()> {
+        self.write_out()?;
+        if let Some(open) = &mut self.open {
+            open.good = open.bytes;
+        }
+        Ok(())
     }
 
     /// Writes counters, at a flush or when a ring ends.
@@ -107,8 +119,29 @@ impl<S: Storage> SegmentWriter<S> {
     }
 
     /// Makes everything written so far survive the loss of power.
+    ///
+    /// # Errors
+    /// If this failed now or for anything written since the last call: that is then told once, since what the
+    /// kernel could not write it will not try to write again.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
-        if self.open.is_some() { self.storage.sync() } else { Ok(()) }
+        let settled = self.storage.settle();
+        let synced = if self.open.is_some() { self.storage.sync() } else { Ok(()) };
+        if synced.is_err() {
+            // The file's state on the disk is unknown: go on in another.
+            self.open = None;
+            self.buffer.clear();
+        }
+        let was_suspect = std::mem::take(&mut self.is_suspect);
+        settled.and(synced)?;
+        if was_suspect {
+            return Err(io::Error::other("events written earlier could not be synced to the disk"));
+        }
+        Ok(())
+    }
+
+    /// Waits until all sealed segments are on the disk under their last names.
+    pub(crate) fn settle(&mut self) -> io::Result<()> {
+        self.storage.settle()
     }
 
     /// Ends the present segment: counters, clocks, end block, sync, rename.
@@ -121,8 +154,11 @@ impl<S: Storage> SegmentWriter<S> {
         self.write_clocks(context)?;
         let mut end = BlockHeader::meta(BlockKind::End);
         end.sequence = self.open.as_ref().map_or(0, |o| o.blocks);
+        if self.open.as_ref().is_some_and(|o| o.is_hasty) {
+            end.flags |= block::FLAG_HASTY;
+        }
         self.append(end, 0, &[])?;
-        self.storage.sync()?;
+        self.write_out()?;
         if let Some(open) = self.open.take() {
             self.storage.seal(&format!("{}{}", open.name, segment::OPEN_SUFFIX), &open.name)?;
         }
@@ -144,9 +180,19 @@ impl<S: Storage> SegmentWriter<S> {
         self.open.as_ref().is_some_and(|open| open.since.elapsed() >= self.rotation.age)
     }
 
-    /// Leaves the present segment as it is, unsealed: after a failed write its end is suspect.
+    /// After a failed write: leaves the present segment unsealed, as it was at the last [`SegmentWriter::commit`]; the
+    /// next try begins a new one.
     pub(crate) fn abandon(&mut self) {
-        self.open = None;
+        self.buffer.clear();
+        let Some(open) = self.open.take() else { return };
+        if open.good == 0 {
+            self.storage.remove(&format!("{}{}", open.name, segment::OPEN_SUFFIX));
+            return;
+        }
+        // If it cannot be cut, what is torn or double there is recognised by the reader.
+        let _ = self.storage.truncate(open.good);
+        // What is in it has been released: a later flush must cover it, or say that it does not.
+        self.is_suspect |= self.storage.sync().is_err();
     }
 
     fn prepare(&mut self, ring: Option<&RingInfo>, context: &impl Context) -> io::Result<()> {
@@ -195,7 +241,7 @@ impl<S: Storage> SegmentWriter<S> {
             created: boot::realtime_ns(),
         }
         .encode();
-        self.storage.append(&header)?;
+        self.buffer.extend_from_slice(&header);
         self.written += header.len() as u64;
         let mut tag = [0; 8];
         tag.copy_from_slice(&file_id[..8]);
@@ -203,6 +249,8 @@ impl<S: Storage> SegmentWriter<S> {
             name,
             tag,
             bytes: header.len() as u64,
+            good: 0,
+            is_hasty: false,
             blocks: 0,
             since: Instant::now(),
             schemas: 0,
@@ -233,14 +281,23 @@ impl<S: Storage> SegmentWriter<S> {
         header.raw_len = u32::try_from(raw_len).map_err(|_| io::ErrorKind::InvalidInput)?;
         header.stored_len = u32::try_from(payload.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
         header.payload_crc = crc32fast::hash(payload);
-        self.buffer.clear();
+        let before = self.buffer.len();
         self.buffer.extend_from_slice(&header.encode());
         self.buffer.extend_from_slice(payload);
         self.buffer.resize(self.buffer.len().next_multiple_of(8), 0);
-        self.storage.append(&self.buffer)?;
-        open.bytes += self.buffer.len() as u64;
+        let len = (self.buffer.len() - before) as u64;
+        open.bytes += len;
         open.blocks += 1;
-        self.written += self.buffer.len() as u64;
+        self.written += len;
+        if self.buffer.len() >= AT_ONCE { self.write_out() } else { Ok(()) }
+    }
+
+    fn write_out(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        self.storage.append(&self.buffer)?;
+        self.buffer.clear();
         Ok(())
     }
 }

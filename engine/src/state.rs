@@ -6,16 +6,16 @@
 //! `disable`, expiry, `shutdown` and the end of the process all close the same way (`drain.rs` calls
 //! [`State::quiesce`]):
 //!
-//! 1. the tracer's epoch becomes 0, so that emits from now on take the cold path;
+//! 1. the tracer's epoch becomes `NO_SESSION`, so that emits from now on take the cold path;
 //! 2. `membarrier` makes every thread of the process pass a full barrier. A thread that had read the old epoch has
-//!    also, before that in program order, stored `busy`; after the barrier that store is visible here. (The
-//!    barrier is paid by the closer, so the hot path needs none between its store of `busy` and its load of
+//!    also, before that in program order, marked its slot `BUSY`; after the barrier that store is visible here. (The
+//!    barrier is paid by the closer, so the hot path needs none between its store of `BUSY` and its load of
 //!    the epoch.)
 //! 3. wait until no producer is busy: from here on no thread touches a ring of this epoch;
 //! 4. drain what is committed, write the final counters, seal the segment, unmap and remove the rings.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -24,15 +24,17 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use tracewell_schema::format::clock::ClockPoint;
+use tracewell_schema::format::columns::Layout;
 use tracewell_schema::format::control::{ControlPage, name_hash};
 use tracewell_schema::format::process::{self as process_file, ProcessFile, ProcessIdentity};
 use tracewell_schema::format::record::LossReason;
 use tracewell_schema::format::ring::RingInfo;
 use tracewell_schema::{Event, Plan, SchemaRef};
 
+use crate::clock::Stamp;
 use crate::config::Config;
 use crate::emit::{PLAIN, PLANNED, REFUSED, UNKNOWN};
-use crate::error::StateError;
+use crate::error::{FlushError, StateError};
 use crate::ring::{Ring, Waker};
 use crate::thread::{self, Producer};
 use crate::{boot, clock, fs, uuid};
@@ -51,6 +53,8 @@ static EVENT_TYPES: Mutex<Vec<&'static SchemaRef>> = Mutex::new(Vec::new());
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) epoch: u64,
+    /// How this process's records are stamped.
+    pub(crate) stamp: Stamp,
     pub(crate) identity: ProcessIdentity,
     pub(crate) config: Config,
     pub(crate) control: ControlPage,
@@ -59,7 +63,7 @@ pub(crate) struct State {
     folder: OwnedFd,
     /// Holds the liveness lock; also the `process` file.
     process: Mutex<ProcessClock>,
-    schemas_file: Mutex<File>,
+    schemas_file: Mutex<SchemasFile>,
     pub(crate) schemas: Mutex<Vec<(u16, Vec<u8>)>>,
     events: Box<[AtomicU8]>,
     plans: Box<[OnceLock<Plan>]>,
@@ -80,6 +84,12 @@ struct ProcessClock {
     file: File,
     slot: usize,
     points: Vec<ClockPoint>,
+}
+
+#[derive(Debug)]
+struct SchemasFile {
+    file: File,
+    len: u64,
 }
 
 /// Tickets of `flush`: asked by callers, served by the segment writer.
@@ -108,6 +118,8 @@ impl State {
         parent: [u8; 16],
     ) -> Result<Self, StateError> {
         clock::init();
+        clock::publish();
+        let stamp = Stamp::of(config.clock);
         let mut points = vec![clock::sample(0)];
         let identity = ProcessIdentity {
             process_uuid: uuid::random(),
@@ -116,17 +128,25 @@ impl State {
             pid: std::process::id(),
             uid: rustix::process::getuid().as_raw(),
             start_ticks: boot::own_start_ticks(),
-            clock: clock::kind(),
+            clock: stamp.kind(),
+            resolution: match stamp {
+                Stamp::Coarse => clock::COARSE_RESOLUTION.as_nanos() as u32,
+                _ => 0,
+            },
             component: config.component.clone(),
             version: config.version.clone(),
             attached: boot::realtime_ns(),
             parent_uuid: parent,
         };
         let root = config.dirs.ring_root();
-        fs::create_private_dir_all(root).map_err(|e| StateError::folder(root, e))?;
         let name = process_file::folder_name(&identity);
         let ring_folder = root.join(&name);
-        let folder = fs::create_private_dir(&ring_folder).map_err(|e| StateError::folder(&ring_folder, e))?;
+        let make = || {
+            fs::create_private_dir_all(root).map_err(|e| StateError::folder(root, e))?;
+            fs::create_private_dir(&ring_folder).map_err(|e| StateError::folder(&ring_folder, e))
+        };
+        // A process that ends removes the root if nobody else is in it: then once more.
+        let folder = make().or_else(|_| make())?;
         let at = |e: std::io::Error| StateError::folder(&ring_folder, e);
         let mut file = fs::create_new(&folder, process_file::PROCESS_FILE).map_err(at)?;
         file.write_all(&ProcessFile { identity: identity.clone(), points: points.clone() }.encode())
@@ -140,13 +160,14 @@ impl State {
         points.push(second);
         let state = Self {
             epoch: NEXT_EPOCH.fetch_add(1, Ordering::Relaxed),
+            stamp,
             identity,
             config: config.clone(),
             control,
             session_folder,
             folder,
             process: Mutex::new(ProcessClock { file, slot: 1, points: points[..1].to_vec() }),
-            schemas_file: Mutex::new(schemas_file),
+            schemas_file: Mutex::new(SchemasFile { file: schemas_file, len: 0 }),
             schemas: Mutex::new(Vec::new()),
             events: (0..MAX_EVENTS).map(|_| AtomicU8::new(UNKNOWN)).collect(),
             plans: (0..MAX_EVENTS).map(|_| OnceLock::new()).collect(),
@@ -169,31 +190,35 @@ impl State {
         self.events.as_ptr()
     }
 
-    /// The plan of an event type: made, with its schema written to the ring folder, before the first record that
-    /// uses it. `None` if the type cannot be recorded.
-    pub(crate) fn plan<E: Event>(&self) -> Option<&Plan> {
+    /// Decides how events of a type are recorded: its plan is made, and its schema written to the ring folder, before
+    /// the first record that uses it. `None` if the type cannot be recorded.
+    pub(crate) fn learn<E: Event>(&self) -> Option<u8> {
         let index = event_index(E::slot(), E::SCHEMA)?;
-        let entry = self.plans.get(usize::from(index))?;
-        if entry.get().is_none() {
-            let _one_at_a_time = self.schemas_file.lock();
-            if entry.get().is_none() {
-                let plan = self.make_plan(E::SCHEMA);
-                let off = E::OPT_IN && !self.opted_in(E::SCHEMA.name);
-                let state = match (off, E::PLAIN && plan.plain) {
-                    (true, _) => REFUSED,
-                    (false, true) => PLAIN,
-                    (false, false) => PLANNED,
-                };
-                drop(_one_at_a_time);
-                if !off {
-                    self.write_schema(index, E::SCHEMA)?;
-                }
-                let _ = entry.set(plan);
-                // Release: a thread that reads the new state also sees the schema written.
-                self.events[usize::from(index)].store(state, Ordering::Release);
-            }
+        let entry = self.events.get(usize::from(index))?;
+        let mut file = self.schemas_file.lock();
+        let known = entry.load(Ordering::Relaxed);
+        if known != UNKNOWN {
+            return Some(known);
         }
-        entry.get()
+        let plan = self.make_plan(E::SCHEMA);
+        let off = E::OPT_IN && !self.opted_in(E::SCHEMA.name);
+        let verdict = match (off, E::PLAIN && plan.plain) {
+            (true, _) => REFUSED,
+            (false, true) => PLAIN,
+            (false, false) => PLANNED,
+        };
+        if !off {
+            self.write_schema(&mut file, index, E::SCHEMA)?;
+        }
+        let _ = self.plans.get(usize::from(index))?.set(plan);
+        // Release: a thread that reads the verdict also sees the plan, and the schema written.
+        entry.store(verdict, Ordering::Release);
+        Some(verdict)
+    }
+
+    /// The plan of an event type that was learned. No lock.
+    pub(crate) fn plan(&self, index: u16) -> Option<&Plan> {
+        self.plans.get(usize::from(index))?.get()
     }
 
     fn make_plan(&self, schema: &SchemaRef) -> Plan {
@@ -207,17 +232,23 @@ impl State {
         self.control.opt_ins.contains(&name_hash(name))
     }
 
-    fn write_schema(&self, index: u16, schema: &SchemaRef) -> Option<()> {
+    fn write_schema(&self, out: &mut SchemasFile, index: u16, schema: &SchemaRef) -> Option<()> {
         let blob = schema.to_blob();
-        let mut file = self.schemas_file.lock();
-        let mut schemas = self.schemas.lock();
-        if schemas.iter().any(|(i, _)| *i == index) {
-            return Some(());
-        }
         let item = process_file::encode_schema_item(index, &blob);
-        file.write_all(&item).ok()?;
-        schemas.push((index, blob));
+        if out.file.write_all(&item).is_err() {
+            // Half an item would hide all that come after it.
+            let _ = out.file.set_len(out.len);
+            let _ = out.file.seek(SeekFrom::Start(out.len));
+            return None;
+        }
+        out.len += item.len() as u64;
+        self.schemas.lock().push((index, blob));
         Some(())
+    }
+
+    /// Where the values of an event type lie, for the columns of blocks.
+    pub(crate) fn layout_of(index: u16) -> Option<Layout> {
+        EVENT_TYPES.lock().get(usize::from(index)).map(|schema| Layout::of(schema))
     }
 
     /// Gives this thread a ring: a free one, or a new one within the budget. `None` is counted by the caller.
@@ -303,7 +334,7 @@ impl State {
         points
     }
 
-    /// Waits until no thread is inside an emit of this epoch; the tracer's epoch is 0 already. False after two
+    /// Waits until no thread is inside an emit of this epoch; the tracer's epoch is retired already. False after two
     /// seconds (a thread that was stopped inside an emit): then the rings must stay mapped.
     pub(crate) fn quiesce(&self) -> bool {
         if !crate::fork::full_barrier() {
@@ -336,6 +367,8 @@ impl State {
         let _ = fs::unlink_at(&self.folder, process_file::SCHEMAS_FILE);
         let _ = fs::unlink_at(&self.folder, process_file::PROCESS_FILE);
         let _ = std::fs::remove_dir(&self.ring_folder);
+        // Only if nobody else is in it.
+        let _ = std::fs::remove_dir(self.config.dirs.ring_root());
         crate::fork::forget(&self.process.lock().file);
     }
 
@@ -369,6 +402,29 @@ impl State {
         }
     }
 
+    /// As `Tracer::flush`, for this session.
+    pub(crate) fn flush_until(&self, deadline: Instant) -> Result<(), FlushError> {
+        // Release: the drain that sees the ticket sees what this thread emitted; other threads' emits are ordered
+        // by whatever made them happen before this call.
+        let ticket = self.flush.asked.fetch_add(1, Ordering::AcqRel) + 1;
+        self.waker.wake();
+        let mut served = self.flush.served.lock();
+        let failed = |message: &String| Err(FlushError::Io { message: message.clone() });
+        loop {
+            if served.ticket >= ticket || served.closed {
+                return served.error.as_ref().map_or(Ok(()), failed);
+            }
+            if self.flush.changed.wait_until(&mut served, deadline).timed_out() {
+                return served.error.as_ref().map_or(Err(FlushError::Timeout), failed);
+            }
+        }
+    }
+
+    /// Whether everything is in segments, or was given up.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.flush.served.lock().closed
+    }
+
     /// Counts a loss that belongs to no ring.
     pub(crate) fn count_orphan(&self, reason: LossReason) {
         self.orphans[reason as usize].fetch_add(1, Ordering::Relaxed);
@@ -381,7 +437,8 @@ fn event_index(slot: &tracewell_schema::EventSlot, schema: &'static SchemaRef) -
     if usize::from(index) < MAX_EVENTS {
         return Some(index);
     }
-    let mut types = EVENT_TYPES.lock();
+    // A lock held by another thread at the moment of a fork stays locked in the child for ever.
+    let mut types = EVENT_TYPES.try_lock_for(Duration::from_millis(100))?;
     let index = slot.index();
     if usize::from(index) < MAX_EVENTS {
         return Some(index);

@@ -6,30 +6,38 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use crate::fs;
+use crate::tend::{Tender, ToSeal};
 
 /// A place for segment files.
 pub(crate) trait Storage: Send {
     /// Creates a file that must not exist and makes it the one that is appended to.
     fn create(&mut self, name: &str) -> io::Result<()>;
-    /// Appends all of `bytes`. After an error the file is suspect: the caller goes on in a new one.
+    /// Appends all of `bytes`. After an error the end of the file is suspect.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
-    /// Makes what was appended survive the loss of power.
+    /// Cuts the present file to its first `len` bytes.
+    fn truncate(&mut self, len: u64) -> io::Result<()>;
+    /// Makes what was appended to the present file survive the loss of power.
     fn sync(&mut self) -> io::Result<()>;
-    /// Renames the present file and makes the new name durable.
+    /// Removes the present file.
+    fn remove(&mut self, name: &str);
+    /// Syncs the present file, renames it and makes the new name durable; maybe later.
     fn seal(&mut self, from: &str, to: &str) -> io::Result<()>;
+    /// Waits until everything that is to be sealed is, and tells the first failure since the last call.
+    fn settle(&mut self) -> io::Result<()>;
 }
 
-/// Files of a session folder.
+/// Files of a session folder. Sealing, which waits for the disk, is left to the tender.
 #[derive(Debug)]
 pub(crate) struct SessionFolder {
     path: PathBuf,
     folder: Option<OwnedFd>,
     file: Option<File>,
+    tender: Tender,
 }
 
 impl SessionFolder {
-    pub(crate) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), folder: None, file: None }
+    pub(crate) fn new(path: &Path, tender: Tender) -> Self {
+        Self { path: path.to_owned(), folder: None, file: None, tender }
     }
 
     fn folder(&mut self) -> io::Result<&OwnedFd> {
@@ -37,6 +45,10 @@ impl SessionFolder {
             self.folder = Some(fs::create_private_dir_all(&self.path)?);
         }
         self.folder.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn file(&mut self) -> io::Result<&mut File> {
+        self.file.as_mut().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
 
@@ -53,18 +65,35 @@ impl Storage for SessionFolder {
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.as_mut().ok_or(io::ErrorKind::NotFound)?.write_all(bytes)
+        self.file()?.write_all(bytes)
+    }
+
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        use std::io::{Seek, SeekFrom};
+        let file = self.file()?;
+        file.set_len(len)?;
+        file.seek(SeekFrom::Start(len)).map(drop)
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.file.as_ref().ok_or(io::ErrorKind::NotFound)?.sync_data()
+        self.file()?.sync_data()
+    }
+
+    fn remove(&mut self, name: &str) {
+        self.file = None;
+        if let Ok(folder) = self.folder() {
+            let _ = fs::unlink_at(folder, name);
+        }
     }
 
     fn seal(&mut self, from: &str, to: &str) -> io::Result<()> {
-        let folder = self.folder()?;
-        fs::rename_at(folder, from, to)?;
-        rustix::fs::fsync(folder)?;
-        self.file = None;
+        let folder = self.folder()?.try_clone()?;
+        let file = self.file.take().ok_or(io::ErrorKind::NotFound)?;
+        self.tender.seal(ToSeal { folder, file, from: from.to_owned(), to: to.to_owned() });
         Ok(())
+    }
+
+    fn settle(&mut self) -> io::Result<()> {
+        self.tender.settle()
     }
 }

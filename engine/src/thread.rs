@@ -5,41 +5,52 @@
 //!   thread's first emit.
 //! * Slots lie in pages that the kernel wipes in a forked child (`MADV_WIPEONFORK`): the child finds epoch 0, which
 //!   matches no tracer, and takes the cold path; no emit of a child ever writes into its parent's ring.
-//! * `busy` makes an emit exclusive on its thread: a second one, from a signal handler or an allocator, is refused
-//!   and counted.
+//! * A slot's epoch is [`BUSY`] while its thread is inside an emit, which makes an emit exclusive on its thread: a
+//!   second one, from a signal handler or an allocator, finds an epoch that matches no tracer, and is refused and
+//!   counted on the cold path.
 #![allow(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::ptr::{NonNull, null_mut};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::clock::Stamp;
 use crate::ring::Ring;
+use crate::state::State;
 
-/// What `emit!` works on. Two cache lines of their own, written by one thread only (but for `busy`, which others
-/// read).
+/// The epoch of a slot whose thread is inside an emit. Never that of a tracer.
+pub(crate) const BUSY: u64 = u64::MAX - 1;
+/// The epoch of a tracer without a session. Never that of a slot: those that are wiped or retired have 0.
+pub(crate) const NO_SESSION: u64 = u64::MAX;
+
+/// What `emit!` works on. Two cache lines of their own, written by one thread only.
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub(crate) struct Producer {
     /// The session of the process state that the pointers below belong to; 0 = none. They may be followed only
-    /// while it equals the tracer's epoch *and* `busy` is set (see `state.rs`, "Closing").
-    pub(crate) epoch: Cell<u64>,
-    /// 1 while this thread is inside an emit.
-    pub(crate) busy: AtomicU32,
+    /// after this was set to [`BUSY`] *and then* its former value was found to be the tracer's epoch (see
+    /// `state.rs`, "Closing").
+    pub(crate) epoch: AtomicU64,
+    /// What `epoch` is between emits.
+    pub(crate) own_epoch: Cell<u64>,
+    /// How records are stamped.
+    pub(crate) stamp: Cell<Stamp>,
     /// The drain has been woken for the present backlog.
     pub(crate) woken: Cell<bool>,
     pub(crate) head: Cell<u64>,
     pub(crate) limit: Cell<u64>,
     pub(crate) mask: Cell<u64>,
-    pub(crate) attempted: Cell<u64>,
     pub(crate) delivered: Cell<u64>,
     pub(crate) data: Cell<*mut u8>,
     pub(crate) words: Cell<*const AtomicU64>,
     pub(crate) events: Cell<*const AtomicU8>,
     pub(crate) ring: Cell<*const Ring>,
+    /// The process state; it lives as long as its epoch may be used.
+    pub(crate) state: Cell<*const State>,
     /// Losses by reason that loss records have told so far.
     pub(crate) told: Cell<u64>,
 }
@@ -88,13 +99,22 @@ fn retire(slot: OwnedSlot) {
         std::mem::forget(slot.ring);
         return;
     }
+    release(slot.producer);
     // SAFETY: the slot came from `take_slot` and only this thread writes it; it is unmapped never.
     let producer = unsafe { slot.producer.as_ref() };
-    producer.epoch.set(0);
+    producer.epoch.store(0, Ordering::Relaxed);
+    producer.own_epoch.set(0);
     producer.ring.set(std::ptr::null());
     // Release: the drain that sees the thread gone also sees its last head.
     slot.ring.thread_gone.store(true, Ordering::Release);
     give_slot(slot.producer);
+}
+
+/// Makes sure that this thread does not go on with a slot that another thread may get next.
+fn release(slot: NonNull<Producer>) {
+    if CURRENT.get() == slot.as_ptr() {
+        CURRENT.set(std::ptr::null());
+    }
 }
 
 /// Adds a guard that refuses emits of this thread while it lives.
@@ -148,8 +168,15 @@ pub(crate) fn in_signal_scope() -> bool {
 
 /// Whether the slot's thread is inside an emit.
 pub(crate) fn is_busy(slot: *const Producer) -> bool {
-    // SAFETY: null, or a slot from `take_slot`; slots are never unmapped, and `busy` is atomic.
-    !slot.is_null() && unsafe { &(*slot).busy }.load(Ordering::Acquire) != 0
+    // SAFETY: null, or a slot from `take_slot`; slots are never unmapped, and `epoch` is atomic.
+    !slot.is_null() && unsafe { &(*slot).epoch }.load(Ordering::Acquire) == BUSY
+}
+
+/// The current slot, if this thread is inside an emit.
+pub(crate) fn busy_slot() -> Option<&'static Producer> {
+    let slot = current();
+    // SAFETY: not null, so a slot of this thread; slots are never unmapped.
+    is_busy(slot).then(|| unsafe { &*slot })
 }
 
 /// Makes this thread's slot for `epoch` the current one, if it has one.
@@ -187,6 +214,8 @@ pub(crate) fn adopt(
             }
             let producer = take_slot().ok()?;
             let Some(ring) = claim(producer) else {
+                // It may be the slot that was retired just now, and current until then.
+                release(producer);
                 give_slot(producer);
                 return None;
             };
@@ -232,7 +261,7 @@ fn take_slot() -> io::Result<NonNull<Producer>> {
     let count = SLAB / size_of::<Producer>();
     for i in 0..count {
         // SAFETY: `i` is below the number of slots that fit the mapping. All-zero bytes are a valid `Producer`
-        // (integers, cells of integers and null pointers), and mmap aligned the slab to a page.
+        // (integers, a `Stamp` of 0, and null pointers), and mmap aligned the slab to a page.
         let slot = unsafe { NonNull::new_unchecked(slab.cast::<Producer>().add(i)) };
         free.0.push(slot);
     }

@@ -10,13 +10,14 @@ use parking_lot::Mutex;
 use tracewell_schema::format::record::LossReason;
 use tracewell_schema::{Category, Event, Level};
 
+use crate::clock::Clock;
 use crate::config::{Config, RING_BUDGET, RING_SIZE};
 use crate::control::Control;
 use crate::dirs::Dirs;
 use crate::error::{AttachError, FlushError};
 use crate::state::State;
 use crate::stats::Stats;
-use crate::thread::{self, Refusal};
+use crate::thread::{self, NO_SESSION, Refusal};
 use crate::{boot, drain, emit, signal};
 
 /// The levels of a tracer that is attached to nothing: all off, for ever.
@@ -30,6 +31,15 @@ const RETRY: Duration = Duration::from_secs(1);
 
 pub(crate) fn count_orphan(reason: LossReason) {
     ORPHANS[reason as usize].fetch_add(1, Ordering::Relaxed);
+}
+
+/// Moves the losses that no process state has told yet to one that will.
+pub(crate) fn take_orphans(into: &[AtomicU64; 8]) {
+    for (from, to) in ORPHANS.iter().zip(into) {
+        if from.load(Ordering::Relaxed) != 0 {
+            to.fetch_add(from.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
 }
 
 /// A component's handle for emitting events.
@@ -62,21 +72,27 @@ pub(crate) struct Inner {
     config: Option<Config>,
     control: Option<Control>,
     problem: Option<AttachError>,
-    /// Of the present process state; 0 = none. Producers compare it on every emit.
+    /// Of the present process state, or `NO_SESSION`. Producers compare it on every emit.
     epoch: AtomicU64,
     /// The process that `state` belongs to.
     pid: AtomicU32,
     state: Mutex<Session>,
     /// Set by `shutdown`: no session begins any more.
     ended: AtomicBool,
-    /// Boot time in ms before which no session is tried.
+    /// Boot time in ms before which no session is tried, unless the control page changes.
     retry_at: AtomicI64,
+    /// Generation of the control page when the last try failed.
+    failed_generation: AtomicU64,
+    /// It failed since no ring could be made, although tracing was on.
+    ring_failed: AtomicBool,
     weak: Weak<Inner>,
 }
 
 #[derive(Debug, Default)]
 struct Session {
     state: Option<Arc<State>>,
+    /// Sessions that ended but may not be in their segments yet.
+    closing: Vec<Arc<State>>,
     /// The present drain, and those of ended sessions that may still be writing.
     drains: Vec<std::thread::JoinHandle<()>>,
 }
@@ -91,6 +107,7 @@ pub struct Builder {
     ring_size: u64,
     ring_budget: u64,
     linger: Duration,
+    clock: Clock,
 }
 
 impl Builder {
@@ -139,6 +156,13 @@ impl Builder {
         self
     }
 
+    /// The clock that stamps records. Default: [`Clock::Precise`].
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
     /// Attaches: maps the control page, creating the directory (0700) and the page (0600, off) if they are missing.
     ///
     /// # Errors
@@ -155,6 +179,7 @@ impl Builder {
             ring_size: self.ring_size,
             ring_budget: self.ring_budget,
             linger: self.linger,
+            clock: self.clock,
         }
         .check()?;
         let control = Control::open_or_create(&config.dirs)
@@ -187,6 +212,7 @@ impl Tracer {
             ring_size: RING_SIZE,
             ring_budget: RING_BUDGET,
             linger: Duration::from_secs(1),
+            clock: Clock::Precise,
         }
     }
 
@@ -202,11 +228,13 @@ impl Tracer {
             config,
             control,
             problem,
-            epoch: AtomicU64::new(0),
+            epoch: AtomicU64::new(NO_SESSION),
             pid: AtomicU32::new(std::process::id()),
             state: Mutex::default(),
             ended: AtomicBool::new(false),
             retry_at: AtomicI64::new(0),
+            failed_generation: AtomicU64::new(0),
+            ring_failed: AtomicBool::new(false),
             weak: weak.clone(),
         });
         Self { levels, inner }
@@ -237,7 +265,7 @@ impl Tracer {
     #[cold]
     fn opt_in_is_on<E: Event>(&self) -> bool {
         let Some(control) = &self.inner.control else { return false };
-        control.opted_in(E::SCHEMA.name)
+        control.is_opted_in(E::slot().name_hash(E::SCHEMA.name))
     }
 
     #[inline(always)]
@@ -245,16 +273,13 @@ impl Tracer {
         self.inner.epoch.load(Ordering::Relaxed)
     }
 
-    /// The present process state if it has this epoch.
-    pub(crate) fn state_of(&self, epoch: u64) -> Option<Arc<State>> {
-        let session = self.inner.state.try_lock_for(Duration::from_millis(100))?;
-        session.state.as_ref().filter(|s| s.epoch == epoch).cloned()
-    }
-
     /// The first emit of a thread, of a session, after a fork; and what cannot be recorded.
     #[cold]
     #[inline(never)]
     pub(crate) fn emit_cold<E: Event>(&self, event: &E) {
+        if let Some(producer) = thread::busy_slot() {
+            return emit::refuse_nested(producer);
+        }
         if thread::in_signal_scope() {
             return count_orphan(LossReason::Signal);
         }
@@ -262,7 +287,8 @@ impl Tracer {
             return count_orphan(LossReason::Nested);
         };
         let epoch = self.epoch();
-        let ready = if epoch != 0 && self.inner.is_own_process() { thread::select(epoch) } else { None };
+        let ready =
+            if epoch != NO_SESSION && self.inner.is_own_process() { thread::select(epoch) } else { None };
         let producer = match ready {
             Some(producer) => Some(producer),
             None if signal::in_handler() => return count_orphan(LossReason::Signal),
@@ -272,15 +298,12 @@ impl Tracer {
         let Some(producer) = producer else { return };
         // SAFETY: `select` and `ring_for_this_thread` return slots of this thread; slots are never unmapped.
         let producer = unsafe { producer.as_ref() };
-        // The hot path's own protocol: busy first, then the epoch.
-        producer.busy.store(1, Ordering::Relaxed);
-        std::sync::atomic::compiler_fence(Ordering::SeqCst);
-        if producer.epoch.get() == self.epoch() {
+        if self.enter(producer) {
             self.emit_on(producer, event);
+            self.leave(producer);
         } else {
             count_orphan(LossReason::DisabledRace);
         }
-        producer.busy.store(0, Ordering::Release);
     }
 
     /// Returns when everything that any thread emitted before this call is in a segment, synced to the disk.
@@ -293,27 +316,12 @@ impl Tracer {
         if !self.inner.is_own_process() {
             return Ok(());
         }
-        let Some(state) = self.inner.state.lock().state.clone() else { return Ok(()) };
-        // Release: the drain that sees the ticket sees what this thread emitted; other threads' emits are ordered
-        // by whatever made them happen before this call.
-        let ticket = state.flush.asked.fetch_add(1, Ordering::AcqRel) + 1;
-        state.waker.wake();
+        let states: Vec<Arc<State>> = {
+            let session = self.inner.state.lock();
+            session.closing.iter().chain(&session.state).cloned().collect()
+        };
         let deadline = Instant::now() + Duration::from_secs(10);
-        let mut served = state.flush.served.lock();
-        loop {
-            if served.ticket >= ticket || served.closed {
-                return match &served.error {
-                    None => Ok(()),
-                    Some(message) => Err(FlushError::Io { message: message.clone() }),
-                };
-            }
-            if state.flush.changed.wait_until(&mut served, deadline).timed_out() {
-                return match &served.error {
-                    None => Err(FlushError::Timeout),
-                    Some(message) => Err(FlushError::Io { message: message.clone() }),
-                };
-            }
-        }
+        states.iter().try_for_each(|state| state.flush_until(deadline))
     }
 
     /// Ends tracing for this component: drains, seals the segment, removes the rings. Later emits do nothing.
@@ -331,8 +339,12 @@ impl Tracer {
     /// Counters of the present session.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let state = self.inner.state.lock().state.clone();
         let mut stats = Stats::default();
+        if !self.inner.is_own_process() {
+            // A forked child: the session and its rings are the parent's.
+            return stats;
+        }
+        let state = self.inner.state.lock().state.clone();
         for (lost, orphan) in stats.lost.iter_mut().zip(&ORPHANS) {
             *lost += orphan.load(Ordering::Relaxed);
         }
@@ -384,7 +396,8 @@ impl Inner {
                 std::mem::forget(state);
             }
             std::mem::forget(std::mem::take(&mut session.drains));
-            self.epoch.store(0, Ordering::Relaxed);
+            std::mem::forget(std::mem::take(&mut session.closing));
+            self.epoch.store(NO_SESSION, Ordering::Relaxed);
             self.pid.store(std::process::id(), Ordering::Relaxed);
             control.forget_slot_after_fork();
             control.claim_slot(&config.component);
@@ -397,14 +410,30 @@ impl Inner {
             return Some(Arc::clone(state));
         }
         let now = i64::try_from(boot::boottime_ns() / 1_000_000).unwrap_or(i64::MAX);
-        if now < self.retry_at.load(Ordering::Relaxed) {
+        let generation = control.generation();
+        let is_new = generation != self.failed_generation.load(Ordering::Relaxed);
+        let must_wait = !is_new && now < self.retry_at.load(Ordering::Relaxed);
+        let wait = |time: Duration| {
+            self.retry_at.store(now + time.as_millis() as i64, Ordering::Relaxed);
+            self.failed_generation.store(generation, Ordering::Relaxed);
+        };
+        if must_wait && self.ring_failed.load(Ordering::Relaxed) {
             return refuse(LossReason::NoRing);
         }
-        let Ok(page) = control.snapshot() else {
-            // Expired, of another boot, corrupt: off, whatever its levels say.
-            control.expire_if_due();
-            self.retry_at.store(now + 100, Ordering::Relaxed);
+        if must_wait {
             return None;
+        }
+        self.ring_failed.store(false, Ordering::Relaxed);
+        let page = match control.snapshot() {
+            Ok(page) => page,
+            Err(why) => {
+                // Off meanwhile, expired, of another boot, corrupt: off, whatever its levels say, and nothing is lost.
+                control.expire_if_due();
+                if !why.is_transient() {
+                    wait(Duration::from_millis(100));
+                }
+                return None;
+            }
         };
         let folder = config.dirs.session_folder(page.enabled_at, &page.session_id);
         let made = State::create(config, page, folder, &ORPHANS, parent).and_then(|state| {
@@ -430,7 +459,8 @@ impl Inner {
                 Some(state)
             }
             Err(error) => {
-                self.retry_at.store(now + RETRY.as_millis() as i64, Ordering::Relaxed);
+                wait(RETRY);
+                self.ring_failed.store(true, Ordering::Relaxed);
                 control.set_slot_failed(error.source.raw_os_error().unwrap_or(libc::EIO));
                 refuse(LossReason::NoRing)
             }
@@ -438,8 +468,13 @@ impl Inner {
     }
 
     fn ring_for_this_thread(&self, state: &Arc<State>) -> Option<std::ptr::NonNull<thread::Producer>> {
-        // One claim at a time in this process; see `State::claim`.
-        let _session = self.state.lock();
+        // One claim at a time in this process; see `State::claim`. And none of a session that has ended meanwhile:
+        // `retire_epoch` takes this lock before the rings of its session may go.
+        let session = self.state.lock();
+        if session.state.as_ref().is_none_or(|s| s.epoch != state.epoch) {
+            count_orphan(LossReason::DisabledRace);
+            return None;
+        }
         let mut failed = false;
         let adopted = thread::adopt(
             state.epoch,
@@ -449,7 +484,7 @@ impl Inner {
                 failed = ring.is_none();
                 ring
             },
-            |producer, ring| emit::fill(producer, ring, state.events_table(), state.epoch),
+            |producer, ring| emit::fill(producer, ring, state),
         );
         if adopted.is_none() {
             state.count_orphan(LossReason::NoRing);
@@ -476,14 +511,29 @@ impl Inner {
 
     /// From now on no emit uses the rings of `epoch`; see `state.rs`, "Closing".
     pub(crate) fn retire_epoch(&self, epoch: u64) {
-        let _ = self.epoch.compare_exchange(epoch, 0, Ordering::SeqCst, Ordering::Relaxed);
+        let _ = self.epoch.compare_exchange(epoch, NO_SESSION, Ordering::SeqCst, Ordering::Relaxed);
         let mut session = self.state.lock();
+        session.closing.retain(|s| !s.is_closed());
         if session.state.as_ref().is_some_and(|s| s.epoch == epoch) {
-            session.state = None;
+            let ended = session.state.take();
+            session.closing.extend(ended);
             if let Some(control) = &self.control {
                 control.set_slot_attached();
             }
         }
+    }
+
+    /// Lets go of sessions that are in their segments.
+    pub(crate) fn forget_closed(&self) {
+        let closed = {
+            let mut session = self.state.lock();
+            let all = std::mem::take(&mut session.closing);
+            let (closed, open) = all.into_iter().partition(|s| s.is_closed());
+            session.closing = open;
+            closed
+        };
+        // Their files are closed outside of the lock.
+        drop::<Vec<_>>(closed);
     }
 
     /// Stops the drain and waits for it.
@@ -509,7 +559,8 @@ impl Inner {
 
     fn register(&self) {
         crate::fork::at_exit(end_all);
-        let mut tracers = TRACERS.lock();
+        // A lock held by another thread at the moment of a fork stays locked in the child for ever.
+        let Some(mut tracers) = TRACERS.try_lock_for(Duration::from_millis(100)) else { return };
         tracers.retain(|t| t.strong_count() != 0 && !Weak::ptr_eq(t, &self.weak));
         tracers.push(self.weak.clone());
     }
@@ -518,7 +569,7 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         // The weak pointer is dead already, so the drain ends by itself; wait for it.
-        self.epoch.store(0, Ordering::SeqCst);
+        self.epoch.store(NO_SESSION, Ordering::SeqCst);
         self.end_session();
         if self.is_own_process()
             && let Some(control) = &self.control

@@ -12,13 +12,16 @@ use tracewell_schema::format::ring::RingCounters;
 
 use crate::drain::{DataJob, Job, all_counters};
 use crate::retention;
-use crate::segment::{Context, Data, Rotation, SegmentWriter};
+use crate::segment::{Context, Rotation, SegmentWriter};
 use crate::state::State;
 use crate::stats::add;
 use crate::storage::SessionFolder;
+use crate::tend::Tender;
 
 /// How long a closing session tries to write before it leaves the rest in the rings.
 const LAST_TRIES: Duration = Duration::from_secs(3);
+/// Most blocks that are written together.
+const TOGETHER: usize = 16;
 
 impl Context for Arc<State> {
     fn clock_points(&self) -> Vec<ClockPoint> {
@@ -41,74 +44,108 @@ impl Context for Arc<State> {
 
 struct Writer<'a> {
     state: &'a Arc<State>,
+    tender: &'a Tender,
     segments: SegmentWriter<SessionFolder>,
+    /// Blocks that are not released yet.
+    pending: Vec<DataJob>,
     failing_since: Option<Instant>,
     closing: bool,
 }
 
 /// Until `Job::Close`. True if everything that was sent is in a sealed segment.
-pub(crate) fn run(state: &Arc<State>, inbox: &Receiver<Job>, empties: &Sender<Vec<u8>>) -> bool {
+pub(crate) fn run(
+    state: &Arc<State>,
+    tender: &Tender,
+    inbox: &Receiver<Job>,
+    empties: &Sender<Vec<u8>>,
+) -> bool {
     crate::fork::block_all_signals();
     let rotation = Rotation {
         bytes: state.control.segment_bytes.max(64 * 1024),
         age: Duration::from_secs(state.control.segment_age.max(1)),
     };
-    let segments =
-        SegmentWriter::new(SessionFolder::new(&state.session_folder), state.identity.clone(), rotation);
-    let mut writer = Writer { state, segments, failing_since: None, closing: false };
+    let folder = SessionFolder::new(&state.session_folder, tender.clone());
+    let segments = SegmentWriter::new(folder, state.identity.clone(), rotation);
+    let pending = Vec::new();
+    let mut writer = Writer { state, tender, segments, pending, failing_since: None, closing: false };
     loop {
-        match inbox.recv_timeout(Duration::from_secs(1)) {
-            Ok(Job::Data(job)) => writer.data(*job, empties),
-            Ok(Job::RingEnd(ring)) => {
-                let counters = [ring.counters(true)];
-                if writer.persist(|w| w.segments.write_counters(&counters, w.state)) {
-                    ring.set_free();
+        let job = match inbox.recv_timeout(Duration::from_secs(1)) {
+            Ok(Job::Data(job)) => {
+                writer.pending.push(*job);
+                // What waits already goes with it, in one write.
+                while writer.pending.len() < TOGETHER
+                    && let Ok(next) = inbox.try_recv()
+                {
+                    match next {
+                        Job::Data(job) => writer.pending.push(*job),
+                        other => {
+                            writer.write_pending(empties);
+                            if let Some(end) = writer.serve(other) {
+                                return end;
+                            }
+                        }
+                    }
                 }
+                writer.write_pending(empties);
+                None
             }
-            Ok(Job::Flush(ticket)) => writer.flush(ticket),
-            Ok(Job::Clock) => {
-                writer.persist(|w| w.segments.note_clocks(w.state));
-            }
-            Ok(Job::Close) => {
-                writer.closing = true;
-                return writer.close();
-            }
-            Err(RecvTimeoutError::Timeout) => {
-                if writer.segments.is_aged() {
-                    writer.persist(|w| w.segments.seal(w.state));
-                    writer.retain();
-                }
-            }
+            Ok(job) => Some(job),
+            Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => return false,
+        };
+        if let Some(end) = job.and_then(|job| writer.serve(job)) {
+            return end;
+        }
+        if writer.segments.is_aged() {
+            writer.persist(|w| w.segments.seal(w.state));
+            writer.tender.retain();
         }
     }
 }
 
 impl Writer<'_> {
-    fn data(&mut self, job: DataJob, empties: &Sender<Vec<u8>>) {
-        let mut rotated = false;
+    /// Anything but data. `Some` if it was the end.
+    fn serve(&mut self, job: Job) -> Option<bool> {
+        match job {
+            Job::RingEnd(ring) => {
+                let counters = [ring.counters(true)];
+                if self.persist(|w| w.segments.write_counters(&counters, w.state)) {
+                    ring.set_free();
+                }
+            }
+            Job::Flush(ticket) => self.flush(ticket),
+            Job::Clock => {
+                self.persist(|w| w.segments.note_clocks(w.state));
+            }
+            Job::Close => {
+                self.closing = true;
+                return Some(self.close());
+            }
+            Job::Data(_) => {}
+        }
+        None
+    }
+
+    /// Writes what is pending, then releases it.
+    fn write_pending(&mut self, empties: &Sender<Vec<u8>>) {
+        let pending = std::mem::take(&mut self.pending);
         let written = self.persist(|w| {
-            let data = Data {
-                header: job.header.clone(),
-                info: job.info.clone(),
-                raw: &job.raw,
-                compress: job.compress,
-            };
-            rotated |= w.segments.write_data(data, w.state)?;
+            for job in &pending {
+                w.segments.write_data(&job.header, &job.info, &job.stored, w.state)?;
+            }
             Ok(())
         });
-        if written {
-            job.ring.release(job.header.to, job.sequence_after);
-            let stats = &self.state.stats;
-            add(&stats.delivered, u64::from(job.header.events));
-            add(&stats.raw_bytes, job.raw.len() as u64);
-            add(&stats.blocks, 1);
-            stats.written_bytes.store(self.segments.written, Ordering::Relaxed);
+        for job in pending {
+            if written {
+                job.ring.release(job.header.to, job.sequence_after);
+                let stats = &self.state.stats;
+                add(&stats.delivered, u64::from(job.header.events));
+                add(&stats.raw_bytes, u64::from(job.header.raw_len));
+                add(&stats.blocks, 1);
+            }
+            let _ = empties.try_send(job.stored);
         }
-        let _ = empties.try_send(job.raw);
-        if rotated {
-            self.retain();
-        }
+        self.state.stats.written_bytes.store(self.segments.written, Ordering::Relaxed);
     }
 
     /// Tries until it works: the ring keeps the records, producers count what they lose meanwhile. A session that
@@ -116,7 +153,7 @@ impl Writer<'_> {
     fn persist(&mut self, mut work: impl FnMut(&mut Self) -> io::Result<()>) -> bool {
         let mut pause = Duration::from_millis(5);
         loop {
-            match work(self) {
+            match work(self).and_then(|()| self.segments.commit()) {
                 Ok(()) => {
                     self.failing_since = None;
                     return true;
@@ -141,25 +178,30 @@ impl Writer<'_> {
         }
     }
 
+    fn failure(&self, error: &io::Error) -> String {
+        format!("{}: {error}", self.state.session_folder.display())
+    }
+
     fn tell_failure(&self, error: &io::Error) {
         let mut served = self.state.flush.served.lock();
-        served.error = Some(format!("{}: {error}", self.state.session_folder.display()));
+        served.error = Some(self.failure(error));
         drop(served);
         self.state.flush.changed.notify_all();
     }
 
     fn flush(&mut self, ticket: u64) {
         let counters = all_counters(self.state);
-        let done = self.persist(|w| {
-            if !counters.is_empty() {
-                w.segments.write_counters(&counters, w.state)?;
-            }
-            w.segments.sync()
+        let written = self.persist(|w| {
+            if counters.is_empty() { Ok(()) } else { w.segments.write_counters(&counters, w.state) }
         });
+        // Not tried again: what the kernel failed to write once it may forget.
+        let synced = self.segments.sync();
         let mut served = self.state.flush.served.lock();
         served.ticket = ticket;
-        if done {
-            served.error = None;
+        match synced {
+            Ok(()) if written => served.error = None,
+            Ok(()) => {}
+            Err(error) => served.error = Some(self.failure(&error)),
         }
         drop(served);
         self.state.flush.changed.notify_all();
@@ -173,12 +215,17 @@ impl Writer<'_> {
             }
             w.segments.seal(w.state)
         });
-        self.retain();
+        let settled = self.segments.settle();
+        if let Err(error) = &settled {
+            self.tell_failure(error);
+        }
+        self.tender.retain();
         let all_released =
             self.state.rings.lock().iter().all(|ring| ring.cursor().committed() == ring.cursor().released());
-        sealed && all_released
+        sealed && settled.is_ok() && all_released
     }
 
+    /// Makes room on a full disk, now.
     fn retain(&self) {
         let limits = retention::Limits {
             max_total: self.state.control.max_total,

@@ -69,7 +69,7 @@ struct Producer {
 
 impl Producer {
     fn new(head: u64, tail: u64) -> Self {
-        Self { head, limit: cursor::limit(head, tail, CAPACITY, true) }
+        Self { head, limit: cursor::limit(head, tail, CAPACITY, CAPACITY, true) }
     }
 
     fn emit(&mut self, ring: &Ring, value: u64, commit: impl Fn(&Ring, u64)) -> bool {
@@ -84,7 +84,7 @@ impl Producer {
                 }
                 Room::Full => return false,
             }
-            self.limit = cursor::limit(self.head, tail, CAPACITY, true).max(self.head + 16);
+            self.limit = cursor::limit(self.head, tail, CAPACITY, CAPACITY, true).max(self.head + 16);
         }
         ring.put(self.head, value);
         ring.put(self.head + 8, value + 100);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
 use crate::field::TypeRef;
 pub use crate::plan::Plan;
@@ -178,27 +178,45 @@ pub struct FieldRef {
     pub max: u16,
 }
 
-/// The index of an event type in this process.
+/// What is kept for an event type in this process: its index, and the hash of its name.
 #[derive(Debug)]
-pub struct EventSlot(AtomicU16);
+pub struct EventSlot {
+    index: AtomicU16,
+    name_hash: AtomicU64,
+}
 
 impl EventSlot {
     /// Not assigned yet.
     #[must_use]
     #[allow(clippy::new_without_default)]
     pub const fn new() -> Self {
-        Self(AtomicU16::new(u16::MAX))
+        Self { index: AtomicU16::new(u16::MAX), name_hash: AtomicU64::new(0) }
     }
 
     /// The index; `u16::MAX` until assigned. Relaxed: what the index leads to is published by its own store.
     #[inline(always)]
     #[must_use]
     pub fn index(&self) -> u16 {
-        self.0.load(Ordering::Relaxed)
+        self.index.load(Ordering::Relaxed)
     }
 
     /// Assigns the index, once.
     pub fn assign(&self, index: u16) {
-        self.0.store(index, Ordering::Relaxed);
+        self.index.store(index, Ordering::Relaxed);
+    }
+
+    /// The hash by which the control page names this type, whose name the caller gives; computed once. Allocates
+    /// nothing and takes no lock: signal handlers ask it.
+    #[must_use]
+    pub fn name_hash(&self, name: &str) -> u64 {
+        match self.name_hash.load(Ordering::Relaxed) {
+            0 => {
+                let hash = crate::format::control::name_hash(name);
+                // Relaxed: whoever does not see it computes the same.
+                self.name_hash.store(hash, Ordering::Relaxed);
+                hash
+            }
+            known => known,
+        }
     }
 }

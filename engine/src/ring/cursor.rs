@@ -87,12 +87,29 @@ pub(crate) fn room(head: u64, tail: u64, capacity: u64, size: u64) -> Room {
 }
 
 /// The position up to which the producer may write without looking at the tail again: the end of the lap, of the
-/// free space, or the half-full mark at which it wakes the drain, whichever comes first.
+/// free space, of the bytes that are there (`ready`, on the first lap), or the mark at which it wakes the drain,
+/// whichever comes first.
 #[inline]
-pub(crate) fn limit(head: u64, tail: u64, capacity: u64, woken: bool) -> u64 {
+pub(crate) fn limit(head: u64, tail: u64, capacity: u64, ready: u64, woken: bool) -> u64 {
     let lap_end = (head & !(capacity - 1)) + capacity;
-    let hard = lap_end.min(tail + capacity);
-    if woken { hard } else { hard.min((tail + capacity / 2).max(head)) }
+    let mut hard = lap_end.min(tail + capacity);
+    if ready < capacity {
+        hard = hard.min(ready);
+    }
+    if woken {
+        return hard.max(head);
+    }
+    let mut mark = tail + capacity / 2;
+    if ready < capacity {
+        mark = mark.min(ready / 2);
+    }
+    hard.min(mark).max(head)
+}
+
+/// Whether the head has come so far that the drain should add to a ring that is not whole yet.
+#[inline]
+pub(crate) fn wants_growth(head: u64, ready: u64, capacity: u64) -> bool {
+    ready < capacity && head >= ready / 2
 }
 
 #[cfg(all(test, not(loom)))]
@@ -111,10 +128,18 @@ mod tests {
 
     #[test]
     fn the_limit_is_the_half_mark_until_the_drain_was_woken() {
-        assert_eq!(limit(0, 0, 64, false), 32);
-        assert_eq!(limit(40, 0, 64, false), 40);
-        assert_eq!(limit(40, 0, 64, true), 64);
-        assert_eq!(limit(70, 64, 64, false), 96);
-        assert_eq!(limit(100, 90, 64, true), 128);
+        assert_eq!(limit(0, 0, 64, 64, false), 32);
+        assert_eq!(limit(40, 0, 64, 64, false), 40);
+        assert_eq!(limit(40, 0, 64, 64, true), 64);
+        assert_eq!(limit(70, 64, 64, 64, false), 96);
+        assert_eq!(limit(100, 90, 64, 64, true), 128);
+    }
+
+    #[test]
+    fn a_ring_that_is_not_whole_ends_earlier() {
+        assert_eq!(limit(0, 0, 64, 16, false), 8);
+        assert_eq!(limit(8, 0, 64, 16, true), 16);
+        assert_eq!(limit(16, 0, 64, 16, true), 16);
+        assert!(wants_growth(8, 16, 64) && !wants_growth(0, 16, 64) && !wants_growth(60, 64, 64));
     }
 }

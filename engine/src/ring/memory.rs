@@ -1,4 +1,5 @@
-//! The bytes of a ring: a mapped file on tmpfs, created whole so that no store to it can fault later.
+//! The bytes of a ring: a mapped file on tmpfs. Its first part is there from the start, the rest is added before it
+//! is needed; no store to what is there can fault.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -6,8 +7,14 @@ use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, fallocate, ftruncate};
+use rustix::mm::Advice;
 use tracewell_schema::format::ring as layout;
+
+/// Data bytes that a new ring has: enough for thousands of events, and made in less than a tenth of a millisecond.
+const FIRST: u64 = 256 * 1024;
+/// Data bytes added at once.
+const STEP: u64 = 256 * 1024;
 
 /// The mapping of one ring file: a header page, then `capacity` bytes.
 ///
@@ -17,48 +24,77 @@ use tracewell_schema::format::ring as layout;
 pub(crate) struct RingMemory {
     map: MmapRaw,
     capacity: u64,
+    /// Data bytes, from the start, whose pages are allocated *and* mapped.
+    ready: AtomicU64,
 }
 
 impl RingMemory {
-    /// Allocates and maps the ring in `file`, which must be new and empty.
+    /// Maps the ring in `file`, which must be new and empty, and makes its first part ready.
     ///
-    /// Every page is allocated *and* mapped before this returns: a full tmpfs is an error here, never a SIGBUS in
-    /// an emit.
+    /// A full tmpfs is an error here, never a SIGBUS in an emit.
     pub(crate) fn create(file: &File, capacity: u64) -> io::Result<Self> {
         debug_assert!(capacity.is_power_of_two());
         let len = layout::PAGE as u64 + capacity;
-        fallocate(file, FallocateFlags::empty(), 0, len)?;
-        let len = usize::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?;
-        let map = MmapOptions::new().len(len).map_raw(file)?;
-        let memory = Self { map, capacity };
-        memory.populate()?;
+        ftruncate(file, len)?;
+        let bytes = usize::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let map = MmapOptions::new().len(bytes).map_raw(file)?;
+        let memory = Self { map, capacity, ready: AtomicU64::new(0) };
+        match memory.populate(0, layout::PAGE as u64 + FIRST.min(capacity)) {
+            Ok(()) => memory.ready.store(FIRST.min(capacity), Ordering::Relaxed),
+            // Before Linux 5.14: allocate all of it, then touch it.
+            Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
+                fallocate(file, FallocateFlags::empty(), 0, len)?;
+                for offset in (0..bytes).step_by(layout::PAGE) {
+                    // SAFETY: `offset` is inside the mapping, whose pages `fallocate` has backed; nobody else knows
+                    // of this memory yet.
+                    unsafe { memory.map.as_mut_ptr().add(offset).write_volatile(0) };
+                }
+                memory.ready.store(capacity, Ordering::Relaxed);
+            }
+            Err(e) => return Err(e),
+        }
         // Core dumps leave rings out: they hold personal data that a dump's reader has not asked for.
-        let _ = memory.advise(rustix::mm::Advice::LinuxDontDump);
-        let _ = memory.advise(rustix::mm::Advice::LinuxDontFork);
+        let _ = memory.advise(0, len, Advice::LinuxDontDump);
+        let _ = memory.advise(0, len, Advice::LinuxDontFork);
         Ok(memory)
     }
 
-    fn advise(&self, advice: rustix::mm::Advice) -> io::Result<()> {
-        // SAFETY: the range is exactly our own mapping (memmap2 made it), and none of the advices used here changes
-        // its contents in this process.
-        unsafe { rustix::mm::madvise(self.map.as_mut_ptr().cast(), self.map.len(), advice) }?;
+    fn advise(&self, from: u64, to: u64, advice: Advice) -> io::Result<()> {
+        assert!(from <= to && to <= self.map.len() as u64);
+        // SAFETY: the range is inside our own mapping (asserted; memmap2 made it), and none of the advices used here
+        // changes its contents in this process.
+        unsafe {
+            let start = self.map.as_mut_ptr().add(from as usize);
+            rustix::mm::madvise(start.cast(), (to - from) as usize, advice)
+        }?;
         Ok(())
     }
 
-    fn populate(&self) -> io::Result<()> {
-        match self.advise(rustix::mm::Advice::LinuxPopulateWrite) {
-            Ok(()) => Ok(()),
-            // Before Linux 5.14: the pages are allocated, touching them maps them.
-            Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
-                for offset in (0..self.map.len()).step_by(layout::PAGE) {
-                    // SAFETY: `offset` is inside the mapping, whose pages `fallocate` has backed; nobody else knows
-                    // of this memory yet.
-                    unsafe { self.map.as_mut_ptr().add(offset).write_volatile(0) };
-                }
-                Ok(())
-            }
-            Err(e) => Err(e),
+    /// Allocates and maps the pages of a range.
+    fn populate(&self, from: u64, to: u64) -> io::Result<()> {
+        self.advise(from, to, Advice::LinuxPopulateWrite).map_err(|e| match e.raw_os_error() {
+            // What a store would have met as SIGBUS.
+            Some(libc::EFAULT) => io::Error::from_raw_os_error(libc::ENOSPC),
+            _ => e,
+        })
+    }
+
+    /// Data bytes, from the start, that may be written without a fault.
+    pub(crate) fn ready(&self) -> u64 {
+        // Relaxed: whoever stored it made the pages part of this address space before, for every thread.
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    /// Makes at least `to` data bytes ready. One caller at a time (`Ring::grow`).
+    pub(crate) fn grow(&self, to: u64) -> io::Result<()> {
+        let mut ready = self.ready();
+        while ready < to.min(self.capacity) {
+            let next = (ready + STEP).min(self.capacity);
+            self.populate(layout::PAGE as u64 + ready, layout::PAGE as u64 + next)?;
+            self.ready.store(next, Ordering::Relaxed);
+            ready = next;
         }
+        Ok(())
     }
 
     /// Capacity in bytes: a power of two.
@@ -99,18 +135,19 @@ impl RingMemory {
         }
     }
 
-    /// Copies the committed bytes `[from, to)` to the end of `out`.
+    /// The committed bytes `[from, to)`, in place.
     ///
-    /// The caller is the drain: it read `to` or more from the head (Acquire), `from` is not below the tail, and
-    /// the range does not cross the end of a lap.
-    pub(crate) fn copy_out(&self, from: u64, to: u64, out: &mut Vec<u8>) {
+    /// # Safety
+    /// The caller is the drain: it read `to` or more from the head (Acquire), `from` is not below the tail, and the
+    /// tail does not pass `from` while the slice lives.
+    pub(crate) unsafe fn committed(&self, from: u64, to: u64) -> &[u8] {
         let at = from & (self.capacity - 1);
         let len = to - from;
         assert!(at + len <= self.capacity, "a block crosses a lap");
-        // SAFETY: [at, at + len) is inside the data area (asserted); those bytes are committed and not released, so
-        // the producer does not write them (`cursor::room` never gives out a byte above tail + capacity).
-        let bytes = unsafe { std::slice::from_raw_parts(self.data().add(at as usize), len as usize) };
-        out.extend_from_slice(bytes);
+        // SAFETY: [at, at + len) is inside the data area (asserted); those bytes are committed and, as the caller
+        // promises, not released, so the producer does not write them (`cursor::room` never gives out a byte above
+        // tail + capacity).
+        unsafe { std::slice::from_raw_parts(self.data().add(at as usize), len as usize) }
     }
 }
 
@@ -119,13 +156,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ring_is_backed_whole_and_holds_what_is_written() {
+    fn a_ring_grows_and_holds_what_is_written() {
         let file = tempfile::tempfile_in("/dev/shm").unwrap();
-        let memory = RingMemory::create(&file, 65_536).unwrap();
-        assert_eq!(file.metadata().unwrap().len(), 65_536 + 4096);
+        let memory = RingMemory::create(&file, 1 << 20).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), (1 << 20) + 4096);
+        let first = memory.ready();
+        assert!((1..=1 << 20).contains(&first));
+        memory.grow(first + 1).unwrap();
+        assert!(memory.ready() > first || first == 1 << 20);
+        memory.grow(1 << 20).unwrap();
+        assert_eq!(memory.ready(), 1 << 20);
         memory.word(layout::HEAD).store(24, Ordering::Release);
-        let mut out = Vec::new();
-        memory.copy_out(0, 24, &mut out);
-        assert_eq!(out, [0; 24]);
+        // SAFETY: nobody writes.
+        assert_eq!(unsafe { memory.committed(0, 24) }, [0; 24]);
     }
 }

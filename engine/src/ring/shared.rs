@@ -40,6 +40,9 @@ pub(crate) struct Ring {
     /// Losses by reason that loss records have told.
     pub(crate) told: Mutex<[u64; 8]>,
     waker: Arc<Waker>,
+    growing: Mutex<()>,
+    /// The last growth failed: producers do not try, the drain does.
+    growth_failed: AtomicBool,
 }
 
 // SAFETY: everything in a ring is atomic or behind a lock, but for `memory`, which is written once, by `unmap`, whose
@@ -107,6 +110,8 @@ impl Ring {
             interrupted: AtomicU64::new(0),
             told: Mutex::new([0; 8]),
             waker,
+            growing: Mutex::new(()),
+            growth_failed: AtomicBool::new(false),
         })
     }
 
@@ -198,12 +203,51 @@ impl Ring {
         unsafe { self.unmap() };
     }
 
+    /// Data bytes, from the start, that are there.
+    pub(crate) fn ready(&self) -> u64 {
+        self.memory().ready()
+    }
+
+    /// For producers: makes at least `to` data bytes ready, now. False if that is not possible.
+    #[cold]
+    pub(crate) fn grow(&self, to: u64) -> bool {
+        !self.growth_failed.load(Ordering::Relaxed) && self.grow_or_fail(to)
+    }
+
+    /// For the drain: adds to a ring whose producer has come far.
+    pub(crate) fn grow_ahead(&self, head: u64) {
+        let (ready, capacity) = (self.ready(), self.capacity());
+        if super::cursor::wants_growth(head, ready, capacity) {
+            self.grow_or_fail((ready * 2).min(capacity));
+        }
+    }
+
+    fn grow_or_fail(&self, to: u64) -> bool {
+        let _one_at_a_time = self.growing.lock();
+        let grown = self.memory().grow(to).is_ok();
+        self.growth_failed.store(!grown, Ordering::Relaxed);
+        grown
+    }
+
     pub(crate) fn wake_drain(&self) {
         self.waker.wake();
     }
 
     pub(crate) fn cursor(&self) -> Cursor<'_> {
         Cursor::new(self.memory().word(layout::HEAD), self.memory().word(layout::TAIL))
+    }
+
+    /// Shows `look` the bytes `[from, to)`, in place.
+    ///
+    /// # Panics
+    /// If they are not all committed and unreleased: then the drain's own account is wrong.
+    pub(crate) fn committed<R>(&self, from: u64, to: u64, look: impl FnOnce(&[u8]) -> R) -> R {
+        let cursor = self.cursor();
+        assert!(cursor.released() <= from && from <= to && to <= cursor.committed());
+        // SAFETY: the assertion read `to` or more from the head (Acquire) and `from` or less from the tail. The tail
+        // moves only to the end of blocks that were handed to the segment writer, which the drain, our only caller,
+        // does after `look` has returned.
+        look(unsafe { self.memory().committed(from, to) })
     }
 
     /// The segment writer has put everything before `to` into a file: `sequence` event records of this claim.

@@ -12,6 +12,8 @@ pub const MAGIC: [u8; 4] = *b"TWB1";
 pub const HEADER_LEN: usize = 96;
 /// The block was recovered by a collector.
 pub const FLAG_RECOVERED: u16 = 1;
+/// The block was stored in haste, without LZ4, to be compressed later; in an end block: some block of this segment was.
+pub const FLAG_HASTY: u16 = 2;
 
 /// Longest columns: what a block may store.
 const MAX_COLUMNS: usize = MAX_BLOCK_STORED;

@@ -54,6 +54,8 @@ pub struct ProcessIdentity {
     pub start_ticks: u64,
     /// What stamps its records.
     pub clock: ClockKind,
+    /// How much older than its event a time stamp can be, ns: 0 but for a coarse clock.
+    pub resolution: u32,
     /// Component name.
     pub component: String,
     /// Component version.
@@ -76,7 +78,8 @@ impl ProcessIdentity {
         out.extend_from_slice(&self.uid.to_le_bytes());
         out.extend_from_slice(&self.start_ticks.to_le_bytes());
         out.push(self.clock as u8);
-        out.extend_from_slice(&[0; 7]);
+        out.extend_from_slice(&[0; 3]);
+        out.extend_from_slice(&self.resolution.to_le_bytes());
         push_padded(&mut out, &self.component, 32);
         push_padded(&mut out, &self.version, 32);
         out.extend_from_slice(&self.attached.to_le_bytes());
@@ -97,7 +100,8 @@ impl ProcessIdentity {
             3 => ClockKind::Coarse,
             _ => return Err(reader.error("unknown clock")),
         };
-        reader.take(7)?;
+        reader.take(3)?;
+        let resolution = reader.u32()?;
         Ok(Self {
             process_uuid,
             boot_id,
@@ -106,6 +110,7 @@ impl ProcessIdentity {
             uid,
             start_ticks,
             clock,
+            resolution,
             component: reader.padded(32)?.to_owned(),
             version: reader.padded(32)?.to_owned(),
             attached: reader.i64()?,

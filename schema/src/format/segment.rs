@@ -17,6 +17,8 @@ pub const HEADER_LEN: usize = 256;
 pub const SUFFIX: &str = ".twseg";
 /// What is appended to the name until the segment is sealed.
 pub const OPEN_SUFFIX: &str = ".open";
+/// Appended to the name of a segment that is being packed: a second copy, not to be read.
+pub const PACKING_SUFFIX: &str = ".packing";
 
 const CRC_AT: usize = HEADER_LEN - 4;
 

@@ -27,7 +27,8 @@ struct Stream {
 
 impl Stream {
     fn next(&mut self) -> u64 {
-        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.random =
+            self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         self.random >> 20
     }
 }
@@ -45,8 +46,13 @@ impl Visitor for Stream {
         // As a thread in a loop: 10 ns at 2.6 GHz, with now and then an interrupt.
         let jitter = self.next();
         self.ticks += self.step + jitter % 9 + if jitter % 997 == 0 { 40_000 } else { 0 };
-        let header =
-            record::RecordHeader { len: len as u32, event: index as u16, kind: 1, flags: 0, ticks: self.ticks };
+        let header = record::RecordHeader {
+            len: len as u32,
+            event: index as u16,
+            kind: 1,
+            flags: 0,
+            ticks: self.ticks,
+        };
         let at = self.bytes.len();
         self.bytes.extend_from_slice(&header.encode());
         self.bytes.resize(at + len, 0);
@@ -127,7 +133,9 @@ fn time(events: usize, mut run: impl FnMut()) -> f64 {
 }
 
 fn main() {
-    println!("| records of 256 KiB | form | bytes/event | write ns/event | read ns/event |\n| --- | --- | --- | --- | --- |");
+    println!(
+        "| records of 256 KiB | form | bytes/event | write ns/event | read ns/event |\n| --- | --- | --- | --- | --- |"
+    );
     for name in ["W0", "W1", "W1 random", "W2", "W2, new pid", "catalog"] {
         let stream = workload(name);
         let (raw, events) = (&stream.bytes[..], stream.events);
@@ -135,7 +143,8 @@ fn main() {
         let mut columns = Vec::new();
         let mut stored = Vec::new();
         let mut walk_and_encode = |out: &mut Vec<u8>| {
-            let walk = encoder.walk(raw, raw.len(), &mut |e| stream.schemas.get(usize::from(e)).map(|s| Layout::of(s)));
+            let walk = encoder
+                .walk(raw, raw.len(), &mut |e| stream.schemas.get(usize::from(e)).map(|s| Layout::of(s)));
             assert!(walk.is_regular && walk.len == raw.len());
             encoder.encode(raw, out);
         };
@@ -150,14 +159,18 @@ fn main() {
             let (mut unpacker, mut out) = (Unpacker::default(), Vec::new());
             let read = time(events, || unpacker.unpack(&header, bytes, &mut out).expect("sound"));
             assert!(out == raw);
-            println!("| {name} | {form} | {:.1} | {write:.1} | {read:.1} |", bytes.len() as f64 / events as f64);
+            println!(
+                "| {name} | {form} | {:.1} | {write:.1} | {read:.1} |",
+                bytes.len() as f64 / events as f64
+            );
         };
         let write = time(events, || {
             stored.clear();
             stored.extend_from_slice(black_box(raw));
         });
         row("raw", Codec::Raw, raw, write);
-        let write = time(events, || assert!(compress_block(raw, &mut stored) == Codec::Lz4 || name == "catalog"));
+        let write =
+            time(events, || assert!(compress_block(raw, &mut stored) == Codec::Lz4 || name == "catalog"));
         row("LZ4", Codec::Lz4, &stored, write);
         let write = time(events, || walk_and_encode(&mut columns));
         row("columns", Codec::Columns, &columns, write);

@@ -216,10 +216,11 @@ impl<'a> Drain<'a> {
                 let mut view = ring.drain.lock();
                 let waiting = head.saturating_sub(view.read);
                 let due = all || gone || moved || waiting >= WORTH_IT.min(capacity / 4);
-                let due = due || waiting != 0 && {
-                    let since = *view.waiting_since.get_or_insert_with(Instant::now);
-                    since.elapsed() >= self.state.config.linger
-                };
+                let due = due
+                    || waiting != 0 && {
+                        let since = *view.waiting_since.get_or_insert_with(Instant::now);
+                        since.elapsed() >= self.state.config.linger
+                    };
                 if waiting == 0 {
                     view.waiting_since = None;
                 }

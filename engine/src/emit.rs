@@ -14,9 +14,10 @@ use tracewell_schema::format::record::{
 use tracewell_schema::format::ring as layout;
 use tracewell_schema::limits::MAX_RECORD;
 
+use crate::clock::Stamp;
 use crate::ring::Ring;
 use crate::ring::cursor::{self, Cursor, Room};
-use crate::state::State;
+use crate::state::{EVENT_TABLE, State};
 use crate::thread::{self, BUSY, Producer};
 use crate::tracer::Tracer;
 
@@ -64,6 +65,8 @@ impl Tracer {
     }
 
     /// Emits an event whose type is on. Prefer [`emit!`](crate::emit), which checks that first.
+    ///
+    /// Everything that is not the plain case leaves through a tail call, so that the plain case saves no registers.
     #[inline]
     pub fn emit<E: Event>(&self, event: &E) {
         let slot = thread::current();
@@ -73,66 +76,81 @@ impl Tracer {
         // SAFETY: not null, so `thread::adopt` or `select` set it to a slot of this very thread; slots are never
         // unmapped, and only this thread writes them.
         let producer = unsafe { &*slot };
-        if !self.enter(producer) {
+        let Some(epoch) = self.enter(producer) else {
             // The slot is another tracer's, of a closed session, wiped by a fork, or this emit is inside another.
             return self.emit_cold(event);
+        };
+        let index = E::slot().index();
+        let len = HEADER_LEN + event.encoded_len();
+        let (head, stamp) = (producer.head.get(), producer.stamp.get());
+        let end = head + padded(len);
+        let is_plain = known(producer, index) == PLAIN
+            && end <= producer.limit.get()
+            && len <= MAX_RECORD
+            && stamp != Stamp::Monotonic;
+        if !is_plain {
+            return emit_other(producer, event, epoch);
         }
-        self.emit_on(producer, event);
-        self.leave(producer);
+        attempt(producer);
+        // SAFETY: the caller's epoch holds (`enter`), and `[head, end)` is at or below the limit, so free (`claim_at`).
+        let out = unsafe { claim_at(producer, head, len) };
+        write_header(&mut *out, stamp, len, index, KIND_EVENT, 0);
+        event.encode(&mut out[HEADER_LEN..]);
+        commit(producer, end);
+        leave(producer, epoch);
     }
 
-    /// Takes this thread's slot for an emit of this tracer. False if it is not this epoch's, or taken.
+    /// Takes this thread's slot for an emit of this tracer; gives the epoch to [`leave`] with. `None` if it is not
+    /// this epoch's, or taken.
     #[inline(always)]
-    pub(crate) fn enter(&self, producer: &Producer) -> bool {
+    pub(crate) fn enter(&self, producer: &Producer) -> Option<u64> {
         let epoch = producer.epoch.load(Ordering::Relaxed);
         producer.epoch.store(BUSY, Ordering::Relaxed);
         // A signal handler on this thread must find the slot taken before we look at anything else; for the closer,
         // which looks from another thread, `membarrier` makes it so (`state.rs`).
         compiler_fence(Ordering::SeqCst);
         if epoch == self.epoch() {
-            return true;
+            return Some(epoch);
         }
         producer.epoch.store(epoch, Ordering::Release);
-        false
+        None
     }
+}
 
-    /// Gives the slot back.
-    #[inline(always)]
-    pub(crate) fn leave(&self, producer: &Producer) {
-        // Release: who sees the thread not busy sees its head (see `state.rs`, "Closing"). The slot's epoch was this
-        // tracer's; if that has changed meanwhile, the old one must not come back.
-        producer.epoch.store(producer.own_epoch.get(), Ordering::Release);
-    }
+/// Gives the slot back.
+#[inline(always)]
+fn leave(producer: &Producer, epoch: u64) {
+    // Release: who sees the thread not busy sees its head (see `state.rs`, "Closing").
+    producer.epoch.store(epoch, Ordering::Release);
+}
 
-    /// The producer is this thread's, belongs to this tracer's epoch, and is busy.
-    #[inline(always)]
-    pub(crate) fn emit_on<E: Event>(&self, producer: &Producer, event: &E) {
-        let index = usize::from(E::slot().index());
-        if known(producer, index) != PLAIN {
-            return emit_planned(producer, event);
-        }
-        put_plain(producer, index as u16, event);
+/// What is not the plain case, after [`Tracer::enter`].
+#[cold]
+#[inline(never)]
+pub(crate) fn emit_other<E: Event>(producer: &Producer, event: &E, epoch: u64) {
+    let index = E::slot().index();
+    if known(producer, index) == PLAIN {
+        put_plain(producer, index, event);
+    } else {
+        put_planned(producer, event);
     }
+    leave(producer, epoch);
 }
 
 /// Encodes an event as it is.
-#[inline(always)]
 fn put_plain<E: Event>(producer: &Producer, index: u16, event: &E) {
     let len = HEADER_LEN + event.encoded_len();
     let Some(out) = reserve(producer, len) else { return };
-    write_header(&mut *out, producer, len, index, KIND_EVENT, 0);
+    write_header(&mut *out, producer.stamp.get(), len, index, KIND_EVENT, 0);
     event.encode(&mut out[HEADER_LEN..]);
-    commit(producer, len, true);
+    commit(producer, producer.head.get() + padded(len));
 }
 
 /// Events with secrets, reductions or opt-in fields, and the first of a type.
-#[cold]
-#[inline(never)]
-fn emit_planned<E: Event>(producer: &Producer, event: &E) {
+fn put_planned<E: Event>(producer: &Producer, event: &E) {
     // SAFETY: the state whose epoch the caller found under `BUSY` lives until no thread is busy with that epoch.
     let state: &State = unsafe { &*producer.state.get() };
-    let index = usize::from(E::slot().index());
-    let verdict = match known(producer, index) {
+    let verdict = match known(producer, E::slot().index()) {
         UNKNOWN => {
             // The first of its type: locks, allocates and writes a file, which a signal handler must not do.
             if crate::signal::in_handler() {
@@ -152,8 +170,8 @@ fn emit_planned<E: Event>(producer: &Producer, event: &E) {
             let Some(out) = reserve(producer, bound) else { return };
             let len = HEADER_LEN + event.encode_reduced(plan, &mut out[HEADER_LEN..]);
             let flags = if plan.changed { FLAG_REDUCED } else { 0 };
-            write_header(&mut *out, producer, len, index, KIND_EVENT, flags);
-            commit(producer, len, true);
+            write_header(&mut *out, producer.stamp.get(), len, index, KIND_EVENT, flags);
+            commit(producer, producer.head.get() + padded(len));
         }
         _ => {}
     }
@@ -161,12 +179,10 @@ fn emit_planned<E: Event>(producer: &Producer, event: &E) {
 
 /// What the process table says of the event type with this index.
 #[inline(always)]
-fn known(producer: &Producer, index: usize) -> u8 {
-    if index >= crate::state::MAX_EVENTS {
-        return UNKNOWN;
-    }
-    // SAFETY: `events` points to the table of MAX_EVENTS entries of the process state whose epoch the caller has
-    // checked under `busy`, so it is not freed meanwhile; the index is below MAX_EVENTS.
+fn known(producer: &Producer, index: u16) -> u8 {
+    let index = usize::from(index) % EVENT_TABLE;
+    // SAFETY: `events` points to the table of EVENT_TABLE entries of the process state whose epoch the caller has
+    // checked under `BUSY`, so it is not freed meanwhile; the index is below EVENT_TABLE.
     unsafe { &*producer.events.get().add(index) as &AtomicU8 }.load(Ordering::Acquire)
 }
 
@@ -199,44 +215,49 @@ fn attempt(producer: &Producer) {
     attempted.store(attempted.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
 }
 
-/// `len` bytes at the head that nobody else reads or writes until [`commit`].
+/// `len` bytes at `head`.
+///
+/// # Safety
+/// The caller has entered an epoch that holds, and `head + len` is at or below the producer's limit, or `make_room`
+/// has just made this room.
 #[inline(always)]
 #[expect(clippy::mut_from_ref, reason = "the bytes are the ring's, not the producer's; see SAFETY")]
+unsafe fn claim_at(producer: &Producer, head: u64, len: usize) -> &mut [u8] {
+    let at = head & producer.mask.get();
+    // SAFETY: the data area has `mask + 1` bytes and stays mapped while the epoch lives. `head + len` is at or below
+    // the limit, which `cursor::limit` and `place` keep at or below the end of the lap, of the free space and of what
+    // is ready, so the bytes are inside the area and the drain does not read them before the commit. `BUSY` keeps a
+    // second reservation of this thread out.
+    unsafe { std::slice::from_raw_parts_mut(producer.data.get().add(at as usize), len) }
+}
+
+/// `len` bytes at the head that nobody else reads or writes until [`commit`].
+#[expect(clippy::mut_from_ref, reason = "the bytes are the ring's, not the producer's; see `claim_at`")]
 fn reserve(producer: &Producer, len: usize) -> Option<&mut [u8]> {
     attempt(producer);
     if producer.head.get() + padded(len) > producer.limit.get() || len > MAX_RECORD {
         make_room(producer, len)?;
     }
-    let at = producer.head.get() & producer.mask.get();
-    // SAFETY: the data area has `mask + 1` bytes and stays mapped while the epoch lives (checked by the caller under
-    // `busy`). `head + len <= limit`, which `cursor::limit` or `make_room` keep at or below the end of the lap and
-    // of the free space, so the bytes are inside the area and the drain does not read them before the commit.
-    // `busy` keeps a second reservation of this thread out.
-    Some(unsafe { std::slice::from_raw_parts_mut(producer.data.get().add(at as usize), len) })
+    // SAFETY: the caller has entered; the room was there or has been made.
+    Some(unsafe { claim_at(producer, producer.head.get(), len) })
 }
 
 #[inline(always)]
-fn write_header(out: &mut [u8], producer: &Producer, len: usize, event: u16, kind: u8, flags: u8) {
+fn write_header(out: &mut [u8], stamp: Stamp, len: usize, event: u16, kind: u8, flags: u8) {
     let word = len as u64 | u64::from(event) << 32 | u64::from(kind) << 48 | u64::from(flags) << 56;
     if let Some((first, rest)) = out.split_first_chunk_mut::<8>() {
         *first = word.to_le_bytes();
         if let Some((second, _)) = rest.split_first_chunk_mut::<8>() {
-            *second = producer.stamp.get().ticks().to_le_bytes();
+            *second = stamp.ticks().to_le_bytes();
         }
     }
 }
 
-/// Publishes the record at the head.
+/// Publishes everything before `end`.
 #[inline(always)]
-fn commit(producer: &Producer, len: usize, is_event: bool) {
-    let head = producer.head.get() + padded(len);
-    if is_event {
-        let delivered = producer.delivered.get() + 1;
-        producer.delivered.set(delivered);
-        word(producer, layout::DELIVERED).store(delivered, Ordering::Relaxed);
-    }
-    cursor(producer).commit(head);
-    producer.head.set(head);
+fn commit(producer: &Producer, end: u64) {
+    cursor(producer).commit(end);
+    producer.head.set(end);
 }
 
 /// The cached limit does not suffice: look at the tail, pad to the next lap, wake the drain, tell losses; or
@@ -307,7 +328,7 @@ fn write_pad(producer: &Producer, pad: u64) {
     // SAFETY: `pad` bytes remain in the lap and are free (`cursor::room` said AfterPad), so the eight bytes at the
     // head are inside the data area and not read by the drain before the commit; the head is 8-byte aligned.
     unsafe { producer.data.get().add(at as usize).cast::<u64>().write(word.to_le()) };
-    commit(producer, pad as usize, false);
+    commit(producer, producer.head.get() + pad);
 }
 
 /// Puts a loss record into the stream if losses happened since the last one and there is room.
@@ -336,7 +357,7 @@ fn tell_losses(producer: &Producer) {
     // SAFETY: `place` made LOSS_LEN contiguous bytes free at the head; see `reserve`.
     let out =
         unsafe { std::slice::from_raw_parts_mut(producer.data.get().add(at as usize), LOSS_LEN as usize) };
-    write_header(&mut *out, producer, LOSS_LEN as usize, 0, KIND_LOSS, 0);
+    write_header(&mut *out, producer.stamp.get(), LOSS_LEN as usize, 0, KIND_LOSS, 0);
     for ((count, before), bytes) in
         counts.iter().zip(told.iter_mut()).zip(out[HEADER_LEN..].chunks_exact_mut(8))
     {
@@ -344,13 +365,14 @@ fn tell_losses(producer: &Producer) {
         *before = *count;
     }
     producer.told.set(total);
-    commit(producer, LOSS_LEN as usize, false);
+    commit(producer, producer.head.get() + LOSS_LEN);
 }
 
 /// Counts one loss; the next emit of this thread tells it in the stream.
 #[cold]
 fn count(producer: &Producer, reason: LossReason) {
-    if !matches!(reason, LossReason::Full | LossReason::TooBig) {
+    // `reserve` has counted the attempt already; those in handlers are not in the header's count (FORMAT.md section 5).
+    if !matches!(reason, LossReason::Full | LossReason::TooBig | LossReason::Signal) {
         attempt(producer);
     }
     word(producer, layout::LOST + reason as usize * 8).fetch_add(1, Ordering::Relaxed);
@@ -379,13 +401,11 @@ pub(crate) fn fill(producer: &Producer, ring: &std::sync::Arc<Ring>, state: &Sta
     producer.head.set(head);
     producer.limit.set(cursor::limit(head, head, ring.capacity(), ring.ready(), false));
     producer.mask.set(ring.capacity() - 1);
-    producer.delivered.set(0);
     producer.told.set(0);
     producer.data.set(ring.memory().data());
     producer.words.set(std::ptr::from_ref(ring.memory().word(0)));
     producer.events.set(state.events_table());
     producer.state.set(std::ptr::from_ref(state));
     producer.ring.set(std::sync::Arc::as_ptr(ring));
-    producer.own_epoch.set(state.epoch);
     producer.epoch.store(state.epoch, Ordering::Relaxed);
 }

@@ -90,7 +90,9 @@ pub(crate) fn pack(candidate: &Candidate, must_stop: &mut dyn FnMut() -> bool) -
         .and_then(|()| keep_times(&old, &new))
         .and_then(|()| new.sync_data())
         // Fails if the segment was deleted meanwhile, so that it does not come back.
-        .and_then(|()| Ok(rustix::fs::renameat_with(folder, &*temporary, folder, &**name, RenameFlags::EXCHANGE)?));
+        .and_then(|()| {
+            Ok(rustix::fs::renameat_with(folder, &*temporary, folder, &**name, RenameFlags::EXCHANGE)?)
+        });
     let _ = fs::unlink_at(folder, &temporary);
     placed?;
     fs::sync_dir(folder)

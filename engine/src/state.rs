@@ -42,6 +42,11 @@ use crate::{boot, clock, fs, uuid};
 /// Event types that one process can emit; FORMAT.md's limit.
 pub(crate) const MAX_EVENTS: usize = tracewell_schema::limits::MAX_EVENTS;
 
+/// Entries of the table of event types: more than there can be, so that an index needs no check but a mask. The last
+/// one stands for types without an index yet.
+pub(crate) const EVENT_TABLE: usize = 2048;
+const _: () = assert!(MAX_EVENTS < EVENT_TABLE && u16::MAX as usize % EVENT_TABLE == EVENT_TABLE - 1);
+
 /// Rings below this are not made: `emit` counts `no_ring` instead.
 pub(crate) const MIN_RING: u64 = 64 * 1024;
 
@@ -169,7 +174,7 @@ impl State {
             process: Mutex::new(ProcessClock { file, slot: 1, points: points[..1].to_vec() }),
             schemas_file: Mutex::new(SchemasFile { file: schemas_file, len: 0 }),
             schemas: Mutex::new(Vec::new()),
-            events: (0..MAX_EVENTS).map(|_| AtomicU8::new(UNKNOWN)).collect(),
+            events: (0..EVENT_TABLE).map(|_| AtomicU8::new(UNKNOWN)).collect(),
             plans: (0..MAX_EVENTS).map(|_| OnceLock::new()).collect(),
             rings: Mutex::new(Vec::new()),
             ring_bytes: AtomicU64::new(0),

@@ -35,8 +35,6 @@ pub(crate) struct Producer {
     /// after this was set to [`BUSY`] *and then* its former value was found to be the tracer's epoch (see
     /// `state.rs`, "Closing").
     pub(crate) epoch: AtomicU64,
-    /// What `epoch` is between emits.
-    pub(crate) own_epoch: Cell<u64>,
     /// How records are stamped.
     pub(crate) stamp: Cell<Stamp>,
     /// The drain has been woken for the present backlog.
@@ -44,7 +42,6 @@ pub(crate) struct Producer {
     pub(crate) head: Cell<u64>,
     pub(crate) limit: Cell<u64>,
     pub(crate) mask: Cell<u64>,
-    pub(crate) delivered: Cell<u64>,
     pub(crate) data: Cell<*mut u8>,
     pub(crate) words: Cell<*const AtomicU64>,
     pub(crate) events: Cell<*const AtomicU8>,
@@ -103,7 +100,6 @@ fn retire(slot: OwnedSlot) {
     // SAFETY: the slot came from `take_slot` and only this thread writes it; it is unmapped never.
     let producer = unsafe { slot.producer.as_ref() };
     producer.epoch.store(0, Ordering::Relaxed);
-    producer.own_epoch.set(0);
     producer.ring.set(std::ptr::null());
     // Release: the drain that sees the thread gone also sees its last head.
     slot.ring.thread_gone.store(true, Ordering::Release);

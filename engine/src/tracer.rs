@@ -298,11 +298,9 @@ impl Tracer {
         let Some(producer) = producer else { return };
         // SAFETY: `select` and `ring_for_this_thread` return slots of this thread; slots are never unmapped.
         let producer = unsafe { producer.as_ref() };
-        if self.enter(producer) {
-            self.emit_on(producer, event);
-            self.leave(producer);
-        } else {
-            count_orphan(LossReason::DisabledRace);
+        match self.enter(producer) {
+            Some(epoch) => emit::emit_other(producer, event, epoch),
+            None => count_orphan(LossReason::DisabledRace),
         }
     }
 

@@ -286,7 +286,7 @@ impl Builder {
                 is_final: true,
                 position: header.head,
                 attempted: header.attempted.saturating_add(inside),
-                delivered: header.delivered,
+                delivered: header.delivered(),
                 lost: header.lost,
             });
             ring.ended = true;

@@ -18,8 +18,7 @@ impl Control {
         }
         let count = self.word(layout::COUNTS).load(Ordering::Relaxed) & 0xffff;
         let count = (count as usize).min(layout::MAX_OPT_INS);
-        let found =
-            (0..count).any(|i| self.word(layout::OPT_INS + 8 * i).load(Ordering::Relaxed) == hash);
+        let found = (0..count).any(|i| self.word(layout::OPT_INS + 8 * i).load(Ordering::Relaxed) == hash);
         // Acquire: if a change had begun before one of the loads above, the generation below shows it.
         fence(Ordering::Acquire);
         found && self.word(layout::GENERATION).load(Ordering::Relaxed) == generation

@@ -123,7 +123,7 @@ impl Ring {
         let start = self.cursor().committed();
         info.start = start;
         info.capacity = self.memory().capacity();
-        for offset in [layout::ATTEMPTED, layout::DELIVERED, layout::SEQUENCE_AT_TAIL] {
+        for offset in [layout::ATTEMPTED, layout::SEQUENCE_AT_TAIL] {
             self.memory().word(offset).store(0, Ordering::Relaxed);
         }
         for reason in 0..8 {

@@ -46,6 +46,34 @@ pub enum TypeRef {
 
 /// Fixed form of a secret.
 pub type SecretForm = [u8; 17];
+/// Copies `from` to `to`, which is as long. Most texts are short: a few moves of a length that the compiler knows,
+/// overlapping in the middle, where a call of `memcpy` would cost as much as the rest of an emit.
+#[inline(always)]
+pub(crate) fn copy_text(to: &mut [u8], from: &[u8]) {
+    #[inline(always)]
+    fn ends<const N: usize>(to: &mut [u8], from: &[u8]) {
+        if let (Some(a), Some(b)) = (from.first_chunk::<N>(), from.last_chunk::<N>()) {
+            if let Some(first) = to.first_chunk_mut::<N>() {
+                *first = *a;
+            }
+            if let Some(last) = to.last_chunk_mut::<N>() {
+                *last = *b;
+            }
+        }
+    }
+    match from.len() {
+        65..=128 => ends::<64>(to, from),
+        33..=64 => ends::<32>(to, from),
+        17..=32 => ends::<16>(to, from),
+        8..=16 => ends::<8>(to, from),
+        4..=7 => ends::<4>(to, from),
+        2..=3 => ends::<2>(to, from),
+        1 => ends::<1>(to, from),
+        0 => {}
+        _ => to.copy_from_slice(from),
+    }
+}
+
 /// Set in a length word if the value was cut.
 pub const CUT: u16 = 0x8000;
 

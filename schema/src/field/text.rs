@@ -1,6 +1,6 @@
 //! Text and bytes: a length word in the fixed part, the rest after it.
 
-use super::{CUT, Field, TypeRef};
+use super::{CUT, Field, TypeRef, copy_text};
 use crate::event::Reduction;
 use crate::limits::MAX_VALUE;
 use crate::reduce::{KEYED_DIGITS, LENGTH_DIGITS, MAX_EXTRA, host_of, is_continuation, reduce_bytes};
@@ -42,7 +42,7 @@ macro_rules! variable {
                 let bytes: &[u8] = self.as_ref();
                 match (out.split_at_mut_checked(len), bytes.get(..len)) {
                     (Some((to, rest)), Some(from)) => {
-                        to.copy_from_slice(from);
+                        copy_text(to, from);
                         rest
                     }
                     _ => &mut [],

@@ -286,7 +286,11 @@ impl Unpacker {
 fn inflate(stored: &[u8], out: &mut [u8]) -> Result<(), DecodeError> {
     let n = lz4_flex::block::decompress_into(stored, out)
         .map_err(|_| DecodeError::new(HEADER_LEN, "block payload does not decompress"))?;
-    if n == out.len() { Ok(()) } else { Err(DecodeError::new(HEADER_LEN, "block decompresses to another length")) }
+    if n == out.len() {
+        Ok(())
+    } else {
+        Err(DecodeError::new(HEADER_LEN, "block decompresses to another length"))
+    }
 }
 
 #[cfg(test)]

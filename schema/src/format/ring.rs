@@ -25,8 +25,6 @@ const CRC: usize = START_SEQUENCE + 8;
 pub const HEAD: usize = 192;
 /// Offset of the number of attempts.
 pub const ATTEMPTED: usize = HEAD + 8;
-/// Offset of the number of committed event records.
-pub const DELIVERED: usize = ATTEMPTED + 8;
 /// Offset of the losses by reason.
 pub const LOST: usize = 256;
 /// Offset of the tail.
@@ -147,8 +145,6 @@ pub struct RingHeader {
     pub head: u64,
     /// Emits, without those refused inside others.
     pub attempted: u64,
-    /// Event records committed; may be one ahead of the head.
-    pub delivered: u64,
     /// Refused, by reason.
     pub lost: [u64; 8],
     /// Everything before is in a segment.
@@ -158,6 +154,13 @@ pub struct RingHeader {
 }
 
 impl RingHeader {
+    /// Event records committed, by the other counts; one more than there are if the thread died inside an emit.
+    #[must_use]
+    pub fn delivered(&self) -> u64 {
+        let [full, too_big, _nested, _signal, rest @ ..] = self.lost;
+        rest.iter().chain(&[full, too_big]).fold(self.attempted, |n, lost| n.saturating_sub(*lost))
+    }
+
     /// The whole page.
     #[must_use]
     pub fn encode(&self) -> [u8; PAGE] {
@@ -174,7 +177,7 @@ impl RingHeader {
         out.extend_from_slice(&self.start_sequence.to_le_bytes());
         out.extend_from_slice(&static_crc(&out).to_le_bytes());
         out.resize(HEAD, 0);
-        for word in [self.head, self.attempted, self.delivered] {
+        for word in [self.head, self.attempted, 0] {
             out.extend_from_slice(&word.to_le_bytes());
         }
         out.resize(LOST, 0);
@@ -220,7 +223,7 @@ impl RingHeader {
             return Err(DecodeError::new(16, "ring of an impossible capacity"));
         }
         let mut reader = Reader::new(page.get(HEAD..).unwrap_or_default());
-        let (head, attempted, delivered) = (reader.u64()?, reader.u64()?, reader.u64()?);
+        let (head, attempted, _) = (reader.u64()?, reader.u64()?, reader.u64()?);
         let mut reader = Reader::new(page.get(LOST..).unwrap_or_default());
         let mut lost = [0; 8];
         for count in &mut lost {
@@ -238,7 +241,6 @@ impl RingHeader {
             start_sequence,
             head,
             attempted,
-            delivered,
             lost,
             tail,
             sequence_at_tail,

@@ -89,7 +89,12 @@ fn the_catalog_comes_back() {
         }
         let columns = stream.round_trip(&mut encoder);
         if seeds == 40 {
-            assert!(columns.len() < stream.bytes.len() / 4 * 3, "{} of {}", columns.len(), stream.bytes.len());
+            assert!(
+                columns.len() < stream.bytes.len() / 4 * 3,
+                "{} of {}",
+                columns.len(),
+                stream.bytes.len()
+            );
         }
     }
 }

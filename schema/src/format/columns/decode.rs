@@ -98,7 +98,9 @@ impl Decoder {
         }
         let end = reader.offset();
         reader.finish()?;
-        let at = self.assemble(&mut all, order, out).ok_or(DecodeError::new(end, "columns contradict themselves"))?;
+        let at = self
+            .assemble(&mut all, order, out)
+            .ok_or(DecodeError::new(end, "columns contradict themselves"))?;
         let is_pad_whole = pad == 0 || pad >= 8 && pad.is_multiple_of(8);
         if at != room || !is_pad_whole {
             return Err(DecodeError::new(0, "columns give another length than the block has"));

@@ -128,12 +128,7 @@ impl Dictionary {
     }
 
     /// Values of any length. False if they are too many.
-    pub(super) fn fill_spans(
-        &mut self,
-        raw: &[u8],
-        spans: impl Iterator<Item = Span>,
-        count: usize,
-    ) -> bool {
+    pub(super) fn fill_spans(&mut self, raw: &[u8], spans: impl Iterator<Item = Span>, count: usize) -> bool {
         let shift = self.clear(count);
         for span in spans {
             let value = span.of(raw);

@@ -105,7 +105,8 @@ impl Encoder {
             if (word >> 48) as u8 == KIND_PAD {
                 let end = (walk.len + size).min(raw.len());
                 // A pad ends the lap, and so the block.
-                walk.is_regular &= size >= 8 && walk.len + size == end && word >> 32 == u64::from(KIND_PAD) << 16;
+                walk.is_regular &=
+                    size >= 8 && walk.len + size == end && word >> 32 == u64::from(KIND_PAD) << 16;
                 self.pad = size as u32;
                 walk.len = if size >= 8 { end } else { raw.len() };
                 break;
@@ -142,7 +143,8 @@ impl Encoder {
                     walk.is_regular = rows.push_run(raw, walk.len, len, run);
                 }
                 self.order.resize(self.order.len() + run, current as u8);
-                self.differences.extend(stamps.map(|stamp| stamp.wrapping_sub(std::mem::replace(&mut before, stamp))));
+                self.differences
+                    .extend(stamps.map(|stamp| stamp.wrapping_sub(std::mem::replace(&mut before, stamp))));
             }
             if (word >> 48) as u8 == KIND_EVENT {
                 if walk.events == 0 {

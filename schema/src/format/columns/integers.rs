@@ -57,7 +57,8 @@ impl Choice {
                 out.push(self.width as u8);
                 out.extend_from_slice(&self.base.to_le_bytes());
                 let mut before = self.base;
-                let changes = values.iter().map(|v| zigzag(v.wrapping_sub(std::mem::replace(&mut before, *v))));
+                let changes =
+                    values.iter().map(|v| zigzag(v.wrapping_sub(std::mem::replace(&mut before, *v))));
                 pack(changes, self.width, out);
             }
             _ => pack(values.iter().copied(), self.width, out),

@@ -123,6 +123,7 @@ impl State {
             parent_uuid: parent,
         };
         let root = config.dirs.ring_root();
+        crate::control::roots::record(&config.dirs);
         fs::create_private_dir_all(root).map_err(|e| StateError::folder(root, e))?;
         let name = process_file::folder_name(&identity);
         let ring_folder = root.join(&name);

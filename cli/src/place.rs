@@ -60,7 +60,8 @@ impl Place {
                 return Ok(());
             }
             // Half-made files of a command or a component that was killed.
-            others += usize::from(!name.starts_with(b".control-") && !name.starts_with(b".settings-"));
+            let half_made = [&b".control-"[..], b".settings-", b".ring-roots-"];
+            others += usize::from(!half_made.iter().any(|start| name.starts_with(start)));
         }
         if others == 0 {
             return Ok(());
@@ -71,7 +72,16 @@ impl Place {
         )))
     }
 
-    /// The control page, if there is one.
+    /// The control page to look at, if there is one; nothing is written.
+    pub(crate) fn look(&self) -> Result<Option<Control>, Failure> {
+        if !self.check()? {
+            return Ok(None);
+        }
+        self.check_control()?;
+        Control::open_read_only(&self.dirs).map_err(|e| unusable(&self.dirs.control(), &e))
+    }
+
+    /// The control page to change, if there is one.
     pub(crate) fn control(&self) -> Result<Option<Control>, Failure> {
         if !self.check()? {
             return Ok(None);

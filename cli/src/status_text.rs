@@ -1,6 +1,6 @@
 //! `status` for a person.
 
-use crate::explain::losses;
+use crate::explain::{losses, off_sentence};
 use crate::output::{Failure, Out, number, safe, size, span, time};
 use crate::status::{Component, Report};
 
@@ -31,14 +31,10 @@ pub(crate) fn print(report: &Report, out: &mut Out) -> Result<(), Failure> {
 
 fn head(report: &Report, out: &mut Out) -> Result<(), Failure> {
     let Some(session) = &report.session else {
-        let why = match report.off {
-            Some("expired") => ": its time is over",
-            Some("other_boot") => ": it was enabled before the last start of the computer",
-            Some("damaged") => ": the control page is damaged; `tracewell disable` makes a new one",
-            Some("changing") => ": it is being changed at this moment; ask again",
-            _ => "",
-        };
-        out.line(format_args!("Tracing is off{why}."))?;
+        match report.off {
+            Some(why) if why != "off" => out.line(format_args!("Tracing is off: {}.", off_sentence(why)))?,
+            _ => out.line("Tracing is off; `tracewell enable` switches it on.")?,
+        }
         return out.line(format_args!("  directory {}", safe(&report.dir)));
     };
     out.line("Tracing is on.")?;
@@ -71,6 +67,9 @@ fn one(component: &Component, out: &mut Out) -> Result<(), Failure> {
         ))?;
         if component.lost != 0 {
             out.push(&format!(", {} lost", number(component.lost)))?;
+        }
+        if let Some(problem) = &component.problem {
+            out.push(&format!("; {}", safe(problem)))?;
         }
         return out.line("");
     }

@@ -32,8 +32,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct RingRoots {
-    /// The places: that of this process first, then the usual ones, then those that components wrote down. Each is
-    /// absolute, and is missing or a directory of this user alone.
+    /// The places that exist: that of this process first, then the usual ones, then those that components wrote down.
+    /// Each is a directory of this user alone.
     pub usable: Vec<PathBuf>,
     /// Places that are there and cannot be used, and why; the list itself if it cannot be read.
     pub refused: Vec<(PathBuf, io::Error)>,
@@ -58,7 +58,7 @@ impl RingRoots {
             }
             match fs::open_private_dir(&root) {
                 Ok(_) => roots.usable.push(root),
-                Err(e) if is_missing(&e) => roots.usable.push(root),
+                Err(e) if is_missing(&e) => {}
                 Err(e) => roots.refused.push((root, e)),
             }
         }
@@ -190,8 +190,11 @@ mod tests {
         let listed = load(&fs::open_private_dir(dirs.base()).unwrap()).unwrap();
         assert_eq!(listed, [top.path().join("there"), top.path().join("line\nend")]);
         let found = RingRoots::find(&dirs);
-        assert_eq!(found.usable.first().unwrap(), dirs.ring_root());
-        assert!(found.usable.contains(&top.path().join("there")) && found.refused.is_empty(), "{found:?}");
+        assert!(found.usable.is_empty() && found.refused.is_empty(), "nothing is there yet: {found:?}");
+        fs::create_private_dir_all(&top.path().join("there")).unwrap();
+        let found = RingRoots::find(&dirs);
+        assert_eq!(found.usable, [top.path().join("there")]);
+        assert!(found.refused.is_empty(), "{found:?}");
         let mode = std::fs::metadata(dirs.base().join(ROOTS_FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(dirs.base()).unwrap().count(), 2, "the list and the lock");
@@ -202,11 +205,14 @@ mod tests {
         let top = tempfile::tempdir().unwrap();
         let dirs = Dirs::resolve(Some(&top.path().join("trace"))).unwrap();
         let found = RingRoots::find(&dirs);
-        assert!(!dirs.base().exists());
-        assert!(dirs.usual_ring_roots().iter().all(|r| found.usable.contains(r)), "{found:?}");
+        assert!(!dirs.base().exists() && found.usable.is_empty());
         let uid = rustix::process::geteuid().as_raw();
         let shm = format!("/dev/shm/tracewell-{uid}");
-        assert!(found.usable.iter().any(|r| r.starts_with(&shm)), "{found:?}");
+        let usual = dirs.usual_ring_roots().iter().find(|r| r.starts_with(&shm)).unwrap();
+        fs::create_private_dir_all(usual).unwrap();
+        let other = dirs.clone().with_ring_root(top.path().join("other"));
+        assert_eq!(RingRoots::find(&other).usable, [usual.clone()]);
+        std::fs::remove_dir(usual).unwrap();
         record(&dirs);
         assert!(!dirs.base().exists(), "a trace directory is made by who attaches");
     }
@@ -232,8 +238,7 @@ mod tests {
         let found = RingRoots::find(&dirs);
         let refused: Vec<_> = found.refused.iter().map(|(path, _)| path.clone()).collect();
         assert_eq!(refused, [PathBuf::from("/etc/passwd"), open, top.path().join("link")]);
-        let own = dirs.usual_ring_roots().len() + 1;
-        assert!(found.usable.len() <= own, "{found:?}");
+        assert!(found.usable.is_empty(), "{found:?}");
         // Not ours alone, a link, or something else: the list is refused as a whole, and named.
         write(&dirs, b"/x\0", 0o644);
         assert_eq!(RingRoots::find(&dirs).refused[0].0, dirs.base().join(ROOTS_FILE));
@@ -253,7 +258,7 @@ mod tests {
             list.push(0);
         }
         write(&dirs, &list, 0o600);
-        assert!(RingRoots::find(&dirs).usable.len() <= MAX_ROOTS + 8);
+        assert_eq!(load(&fs::open_private_dir(dirs.base()).unwrap()).unwrap().len(), MAX_ROOTS);
         // A new place is still taken; those that are gone make room.
         record(&dirs.clone().with_ring_root(top.path().join("new")));
         let listed = load(&fs::open_private_dir(dirs.base()).unwrap()).unwrap();

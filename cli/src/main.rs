@@ -27,6 +27,7 @@ mod rings;
 mod segments;
 mod status;
 mod status_text;
+mod tally;
 mod watch;
 
 use std::process::ExitCode;

@@ -23,6 +23,7 @@ use crate::output::{Failure, Out, advice};
 use crate::place::{Place, unusable};
 use crate::rings::{RingFolder, Rings};
 use crate::segments::{self, Session};
+use crate::tally::{Tally, tallies};
 use crate::{OK, args, status_text};
 
 /// Version of the JSON form.
@@ -232,51 +233,6 @@ fn names(settings: Option<&Settings>) -> HashMap<u64, String> {
         names.extend(settings.opt_in.iter().chain(settings.reduce.keys()).cloned());
     }
     names.into_iter().map(|name| (name_hash(&name), name)).collect()
-}
-
-/// What happened to a process's events.
-#[derive(Clone, Copy, Debug, Default)]
-struct Tally {
-    attempted: u64,
-    delivered: u64,
-    lost: [u64; 8],
-}
-
-impl Tally {
-    fn add(&mut self, other: &Self) {
-        self.attempted = self.attempted.saturating_add(other.attempted);
-        self.delivered = self.delivered.saturating_add(other.delivered);
-        for (sum, n) in self.lost.iter_mut().zip(other.lost) {
-            *sum = sum.saturating_add(n);
-        }
-    }
-}
-
-/// By process: of each ring the last counters that are known, from segments and from the rings themselves.
-fn tallies(sessions: &[Session], folders: &[RingFolder]) -> HashMap<[u8; 16], Tally> {
-    let mut of_ring: HashMap<([u8; 16], u32), Tally> = HashMap::new();
-    let mut add = |process, ring, tally: Tally| {
-        let known = of_ring.entry((process, ring)).or_insert(tally);
-        if tally.attempted >= known.attempted {
-            *known = tally;
-        }
-    };
-    for segment in sessions.iter().flat_map(|s| &s.segments) {
-        let Some(facts) = segments::facts(&segment.path) else { continue };
-        for (ring, c) in facts.counters {
-            let tally = Tally { attempted: c.attempted, delivered: c.delivered, lost: c.lost };
-            add(facts.identity.process_uuid, ring, tally);
-        }
-    }
-    for r in folders.iter().flat_map(|f| &f.rings) {
-        let tally = Tally { attempted: r.attempted, delivered: r.delivered, lost: r.lost };
-        add(r.process_uuid, r.info.ring, tally);
-    }
-    let mut of_process: HashMap<[u8; 16], Tally> = HashMap::new();
-    for ((process, _), tally) in &of_ring {
-        of_process.entry(*process).or_default().add(tally);
-    }
-    of_process
 }
 
 fn components(

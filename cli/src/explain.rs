@@ -5,6 +5,7 @@ use tracewell::{Category, Level};
 use tracewell_schema::format::record::LossReason;
 
 use crate::elsewhere::Elsewhere;
+use crate::output::number;
 
 /// The categories and levels of a session: `everything at level info, network at debug, web off`.
 pub(crate) fn scope(levels: &[u8; 32]) -> String {
@@ -37,6 +38,11 @@ fn at(level: u8) -> String {
 /// Name of a level; `off` for 0.
 pub(crate) fn level_name(level: u8) -> &'static str {
     if level == 0 { "off" } else { Level::from_u8(level).map_or("a later level", Level::name) }
+}
+
+/// A number of things: `1 event`, `2,000 events`.
+pub(crate) fn count(n: u64, what: &str) -> String {
+    format!("{} {what}{}", number(n), if n == 1 { "" } else { "s" })
 }
 
 /// Losses by reason: `full 7, too_big 1`.

@@ -87,7 +87,7 @@ impl Place {
             return Ok(None);
         }
         self.check_control()?;
-        Control::open(&self.dirs).map_err(|e| unusable(&self.dirs.control(), &e))
+        Control::open(&self.dirs).map_err(|e| cannot_switch(&self.dirs.control(), &e))
     }
 
     /// The control page, made if it is missing.
@@ -139,6 +139,17 @@ impl Place {
 /// An error of the system at a place.
 pub(crate) fn unusable(path: &Path, error: &io::Error) -> Failure {
     Failure::new(format!("{} cannot be used: {error}{}", path.display(), advice(error)))
+}
+
+/// The switch cannot be turned: another directory would be another switch.
+fn cannot_switch(path: &Path, error: &io::Error) -> Failure {
+    match error.raw_os_error() {
+        Some(libc::EROFS | libc::EACCES | libc::EPERM) => Failure::new(format!(
+            "{} cannot be changed: {error}; make it writable for this user, so that tracing can be switched off",
+            path.display()
+        )),
+        _ => unusable(path, error),
+    }
 }
 
 /// The trace directory that a path belongs to: itself, or the one above `sessions/NAME`.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use tracewell::dirs::{Dirs, is_session_name};
 use tracewell_schema::format::hex;
 
+use crate::explain::count;
 use crate::output::{Failure, Out, safe, size};
 use crate::place::{Place, unusable};
 use crate::rings::{RingFolder, Rings};
@@ -48,15 +49,11 @@ pub(crate) fn purge(dir: Option<&Path>, args: &args::Purge, out: &mut Out) -> Re
         out.line("There is nothing to delete.")?;
     } else {
         let verb = if args.yes { "Deleting" } else { "These would be deleted" };
-        let folders = plan.sessions.len() + plan.folders.len();
-        out.line(format_args!("{verb}: {} in {folders} folders", size(plan.bytes())))?;
+        let folders = count((plan.sessions.len() + plan.folders.len()) as u64, "folder");
+        out.line(format_args!("{verb}: {} in {folders}", size(plan.bytes())))?;
         for session in &plan.sessions {
-            let files = session.segments.len();
-            out.line(format_args!(
-                "  session {} ({files} segments, {})",
-                safe(&session.path),
-                size(session.bytes())
-            ))?;
+            let files = count(session.segments.len() as u64, "segment");
+            out.line(format_args!("  session {} ({files}, {})", safe(&session.path), size(session.bytes())))?;
         }
         for folder in &plan.folders {
             out.line(format_args!("  rings   {} ({})", safe(&folder.path), size(folder.bytes)))?;

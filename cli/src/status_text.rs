@@ -1,6 +1,6 @@
 //! `status` for a person.
 
-use crate::explain::{losses, off_sentence};
+use crate::explain::{count, losses, off_sentence};
 use crate::output::{Failure, Out, number, safe, size, span, time};
 use crate::status::{Component, Report};
 
@@ -17,7 +17,7 @@ pub(crate) fn print(report: &Report, out: &mut Out) -> Result<(), Failure> {
         }
     }
     out.line("")?;
-    out.line(format_args!("Data: {} in {} places", size(report.bytes), report.places.len()))?;
+    out.line(format_args!("Data: {} in {}", size(report.bytes), count(report.places.len() as u64, "place")))?;
     for place in &report.places {
         let note = place.note.as_ref().map_or_else(String::new, |n| format!("  ({})", safe(n)));
         out.line(format_args!("  {:<8} {:>10}  {}{note}", place.kind, size(place.bytes), safe(&place.path)))?;
@@ -51,8 +51,16 @@ fn head(report: &Report, out: &mut Out) -> Result<(), Failure> {
     for (field, reduction) in &session.reductions {
         out.line(format_args!("  reduced   {} as {reduction}", safe(field)))?;
     }
-    let most = if session.max_bytes == 0 { "no limit of size".into() } else { size(session.max_bytes) };
-    out.line(format_args!("  keeps     {most}, {}", span(session.max_age_seconds)))
+    let most = if session.max_bytes == 0 {
+        "no limit of size".into()
+    } else {
+        format!("at most {}", size(session.max_bytes))
+    };
+    let age = match session.max_age_seconds {
+        0 => "no limit of age".into(),
+        seconds => span(seconds),
+    };
+    out.line(format_args!("  keeps     {most}, {age}; the oldest goes first"))
 }
 
 fn one(component: &Component, out: &mut Out) -> Result<(), Failure> {
@@ -60,9 +68,9 @@ fn one(component: &Component, out: &mut Out) -> Result<(), Failure> {
     out.push(&format!("  {}{pid}: ", safe(&component.component)))?;
     if component.delivers {
         out.push(&format!(
-            "{} events, {} rings ({})",
-            number(component.delivered),
-            component.rings,
+            "{}, {} ({})",
+            count(component.delivered, "event"),
+            count(component.rings as u64, "ring"),
             size(component.ring_bytes)
         ))?;
         if component.lost != 0 {

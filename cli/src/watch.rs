@@ -110,7 +110,8 @@ struct State {
     folder: String,
     option: String,
     looked: Option<Instant>,
-    is_on: Option<bool>,
+    /// The session that was told of last; `Some(None)`: none was on.
+    session: Option<Option<[u8; 16]>>,
     lost: u64,
     /// Some ring was made: something could be recorded.
     recorded: bool,
@@ -124,7 +125,7 @@ impl State {
             folder: dirs.sessions().display().to_string(),
             option: dir_option(dirs),
             looked: None,
-            is_on: None,
+            session: None,
             lost: 0,
             recorded: false,
             failure: None,
@@ -144,7 +145,9 @@ impl State {
         if page.as_ref().is_err_and(|why| why.is_transient()) {
             return;
         }
-        if self.is_on.replace(page.is_ok()) != Some(page.is_ok()) {
+        // Also another session: it may have other levels.
+        let session = page.as_ref().ok().map(|page| page.session_id);
+        if self.session.replace(session) != Some(session) {
             match &page {
                 Ok(page) => self.tell_on(&page.levels),
                 Err(why) => {

@@ -9,7 +9,8 @@ use tracewell::fs;
 use tracewell_schema::format::process::PROCESS_FILE;
 use tracewell_schema::format::segment::parse_file_name;
 
-use crate::output::{advice, number, size};
+use crate::explain::count;
+use crate::output::{advice, size};
 use crate::rings;
 
 /// What was deleted so far, and what was not.
@@ -26,7 +27,6 @@ pub(super) struct Removed {
 impl Removed {
     /// One line for the user.
     pub(super) fn summary(&self) -> String {
-        let count = |n: u64, what: &str| format!("{} {what}{}", number(n), if n == 1 { "" } else { "s" });
         let mut text = format!("Deleted {}", count(self.segments, "segment"));
         if self.ring_files != 0 {
             text += &format!(" and {} of rings", count(self.ring_files, "file"));
@@ -42,8 +42,8 @@ impl Removed {
     pub(super) fn session(&mut self, sessions: &Path, path: &Path) {
         let result = open(sessions, path).and_then(|(parent, folder, name)| {
             let removed = self.files(&folder, path, |n| parse_file_name(n).is_some())?;
-            self.segments += removed;
-            self.folder(&parent, &name)
+            self.segments += removed.gone;
+            removed.then_folder(&parent, &name)
         });
         self.note(path, result);
     }
@@ -60,23 +60,20 @@ impl Removed {
                 Err(e) => return Err(e),
             };
             let removed = self.files(&folder, path, rings::is_own_name)?;
-            self.ring_files += removed;
-            self.folder(&parent, &name)
+            self.ring_files += removed.gone;
+            removed.then_folder(&parent, &name)
         });
         self.note(path, result);
     }
 
     fn note(&mut self, path: &Path, result: io::Result<()>) {
-        match result {
-            // What is in it was named already.
-            Err(e) if e.raw_os_error() == Some(libc::ENOTEMPTY) => {}
-            Err(e) => self.left.push(format!("{} was not deleted: {e}{}", path.display(), advice(&e))),
-            Ok(()) => {}
+        if let Err(e) = result {
+            self.left.push(format!("{} was not deleted: {e}{}", path.display(), advice(&e)));
         }
     }
 
-    /// Removes what is ours from a folder; the number of files that are gone.
-    fn files(&mut self, folder: &OwnedFd, path: &Path, is_ours: impl Fn(&str) -> bool) -> io::Result<u64> {
+    /// Removes what is ours from a folder.
+    fn files(&mut self, folder: &OwnedFd, path: &Path, is_ours: impl Fn(&str) -> bool) -> io::Result<Files> {
         let mut removed = 0;
         let mut foreign = 0;
         // All names first: a directory that is being changed may be told in part.
@@ -88,6 +85,7 @@ impl Removed {
                 Ok(_) | Err(_) => foreign += 1,
             }
         }
+        let (mut failed, mut first) = (0, None);
         for name in names {
             let stat = rustix::fs::statat(folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
             // Removes the name, whatever it is: a link, never what it points to.
@@ -97,22 +95,39 @@ impl Removed {
                     self.bytes += stat.map_or(0, |s| u64::try_from(s.st_blocks).unwrap_or(0) * 512);
                 }
                 Err(e) => {
-                    self.left_files += 1;
-                    let file = path.join(&name);
-                    self.left.push(format!("{} was not deleted: {e}{}", file.display(), advice(&e)));
+                    failed += 1;
+                    first.get_or_insert(e);
                 }
             }
         }
+        if let Some(e) = first {
+            self.left_files += failed;
+            let of = count(failed, "file");
+            self.left.push(format!("{}: {of} could not be deleted: {e}; make it writable", path.display()));
+        }
         if foreign != 0 {
             self.left_files += foreign;
-            self.left
-                .push(format!("{} stays: {foreign} files in it were not made by Tracewell", path.display()));
+            let of = count(foreign, "file");
+            self.left.push(format!("{} stays: {of} in it not made by Tracewell", path.display()));
         }
-        Ok(removed)
+        Ok(Files { gone: removed, is_empty: failed == 0 && foreign == 0 })
     }
+}
 
-    fn folder(&self, parent: &OwnedFd, name: &str) -> io::Result<()> {
-        Ok(rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)?)
+/// What became of a folder's files.
+struct Files {
+    gone: u64,
+    /// None is left.
+    is_empty: bool,
+}
+
+impl Files {
+    /// Removes the folder too, unless something is left in it, which was named already.
+    fn then_folder(&self, parent: &OwnedFd, name: &str) -> io::Result<()> {
+        if self.is_empty {
+            rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)?;
+        }
+        Ok(())
     }
 }
 

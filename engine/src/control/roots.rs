@@ -211,7 +211,7 @@ mod tests {
         let usual = dirs.usual_ring_roots().iter().find(|r| r.starts_with(&shm)).unwrap();
         fs::create_private_dir_all(usual).unwrap();
         let other = dirs.clone().with_ring_root(top.path().join("other"));
-        assert_eq!(RingRoots::find(&other).usable, [usual.clone()]);
+        assert_eq!(&RingRoots::find(&other).usable, std::slice::from_ref(usual));
         std::fs::remove_dir(usual).unwrap();
         record(&dirs);
         assert!(!dirs.base().exists(), "a trace directory is made by who attaches");

@@ -100,7 +100,7 @@ fn with_the_defaults_watch_says_what_it_does_not_record_and_how_to() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let _connection = std::net::TcpStream::connect(address).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(90);
     loop {
         std::process::Command::new("sleep").arg("0.31").status().unwrap();
         let text = place.run(&["read", "--stdout", "--component", "sensor"]).stdout;

@@ -1,8 +1,10 @@
 //! Arguments and help.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 use tracewell::settings::{parse_duration, parse_size};
 use tracewell::{Category, Level};
@@ -26,13 +28,20 @@ pub(crate) struct Args {
 const EXAMPLES: &str = "\
 Examples:
   tracewell demo                          see everything at work, in a few seconds
-  tracewell enable --for 30m              record for half an hour
+  tracewell enable --for 30m --level debug
+                                          record for half an hour, connections and modules too
   tracewell watch                         record what this computer does (in another terminal)
   tracewell status                        what is on, who records, where it lies
   tracewell disable
   tracewell read                          write readable trace files
 
-Exit codes: 0 done; 2 an error; 3 the trace was read, but events in it are lost or damaged.";
+Environment:
+  TRACEWELL_DIR       trace directory, if --dir is not given
+  TRACEWELL_RING_DIR  directory on a tmpfs for the memory of running components; without it /run for root,
+                      else $XDG_RUNTIME_DIR, else /dev/shm. Components write down where theirs is, so that
+                      commands find it whatever their own environment says
+
+Exit codes: 0 done; 2 an error; 3 events are lost or damaged.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -71,20 +80,20 @@ What is given is kept in settings.toml of the trace directory and is the default
 
 Examples:
   tracewell enable                                   as last time; at first everything at level info
-  tracewell enable --for 30m --level debug
+  tracewell enable --for 30m --level debug           everything but the finest detail, for half an hour
   tracewell enable --category network=debug,process  these two and nothing else
   tracewell enable --category all,network=trace      everything, and the network in all detail
   tracewell enable --opt-in web.login --opt-in message.mail.subject
-  tracewell enable --reduce network.connection.remote_address=keyed")]
+  tracewell enable --reduce network.connection.remote=keyed")]
 pub(crate) struct Enable {
     /// Least severe level to record: error, warn, info, debug or trace
-    #[arg(long, value_name = "LEVEL", value_parser = level)]
+    #[arg(long, value_name = "LEVEL", value_parser = LevelParser)]
     pub(crate) level: Option<Level>,
     /// Record only these categories, each at its own level if one is given; `all` names every category
-    #[arg(long = "category", value_name = "NAME[=LEVEL],..", value_delimiter = ',', value_parser = category_level)]
+    #[arg(long = "category", value_name = "NAME[=LEVEL],..", value_delimiter = ',', value_parser = CategoryLevelParser)]
     pub(crate) categories: Vec<CategoryLevel>,
     /// End by itself after this time, as 90s, 30m, 2h, 7d; `forever` lasts until `tracewell disable`
-    #[arg(long = "for", value_name = "TIME", value_parser = lasting)]
+    #[arg(long = "for", value_name = "TIME", value_parser = lasting, value_hint = ValueHint::Other)]
     pub(crate) duration: Option<Lasting>,
     /// Keep at most so much on the disk, as 512M or 2G; the oldest goes first
     #[arg(long, value_name = "SIZE", value_parser = size)]
@@ -155,7 +164,7 @@ Text is written into files, one for each process and all.trace.log with everythi
 
 Examples:
   tracewell read                                  everything of the trace directory
-  tracewell read --last --out /tmp/trace          the newest session
+  tracewell read --last --out ~/last-trace        the newest session
   tracewell read --stdout --category network --since 10m | less
   tracewell read --format json | jq -r 'select(.event == \"process.start\") | .fields.image_path'
 
@@ -180,10 +189,10 @@ pub(crate) struct Read {
     #[arg(long)]
     pub(crate) local: bool,
     /// Only these categories
-    #[arg(long, value_name = "NAME,..", value_delimiter = ',', value_parser = category)]
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',', value_parser = CategoryParser)]
     pub(crate) category: Vec<Category>,
     /// Only this level and more severe ones
-    #[arg(long, value_name = "LEVEL", value_parser = level)]
+    #[arg(long, value_name = "LEVEL", value_parser = LevelParser)]
     pub(crate) level: Option<Level>,
     /// Only these components
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
@@ -204,11 +213,14 @@ pub(crate) struct Read {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Runs until it is interrupted (Ctrl-C). It records only while tracing is enabled.
+Runs until it is interrupted (Ctrl-C). It records only while tracing is enabled, and only what the levels let through:
+connections and loaded modules are of level debug. It says what is off, and how to enable it.
 
 Examples:
-  tracewell enable --for 30m && tracewell watch
-  tracewell watch --downloads ~/Downloads --downloads /srv/incoming --hash-list bad.sha256")]
+  tracewell enable --for 30m --level debug && tracewell watch
+  tracewell watch --downloads ~/Downloads --downloads ~/Desktop --hash-list bad.sha256
+
+Exit codes: 0 done; 2 an error; 3 everything that it saw was refused, so that nothing was recorded.")]
 pub(crate) struct Watch {
     /// Folders in which downloads appear [default: the user's download folder]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -224,7 +236,7 @@ Enables tracing in a private temporary directory, starts two components (the rea
 the catalog), causes some real activity, kills one component, disables, reads, and measures the cost of an emit. Nothing
 outside the temporary directory and its rings in memory is touched.
 
-Exit codes: 0 nothing was lost; 2 an error; 3 something was lost.")]
+Exit codes: 0 everything that was to be seen is in the trace; 2 an error; 3 something is lost, or was not seen.")]
 pub(crate) struct Demo {
     /// How long the components run
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=600))]
@@ -273,6 +285,40 @@ fn category(text: &str) -> Result<Category, String> {
 fn level(text: &str) -> Result<Level, String> {
     text.trim().parse()
 }
+
+/// Parsers that also tell a shell which values there are.
+macro_rules! parser {
+    ($name:ident, $value:ty, $parse:expr, $values:expr) => {
+        #[derive(Clone, Copy, Debug)]
+        struct $name;
+
+        impl TypedValueParser for $name {
+            type Value = $value;
+
+            fn parse_ref(
+                &self,
+                command: &clap::Command,
+                arg: Option<&clap::Arg>,
+                value: &OsStr,
+            ) -> Result<$value, clap::Error> {
+                TypedValueParser::parse_ref(&$parse, command, arg, value)
+            }
+
+            fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+                Some(Box::new($values.map(PossibleValue::new)))
+            }
+        }
+    };
+}
+
+parser!(LevelParser, Level, level, Level::ALL.iter().map(|l| l.name()));
+parser!(CategoryParser, Category, category, Category::ALL.iter().map(|c| c.name()));
+parser!(
+    CategoryLevelParser,
+    CategoryLevel,
+    category_level,
+    std::iter::once("all").chain(Category::ALL.iter().map(|c| c.name()))
+);
 
 fn category_level(text: &str) -> Result<CategoryLevel, String> {
     let (name, level_text) = text.split_once('=').map_or((text, None), |(name, level)| (name, Some(level)));

@@ -66,7 +66,11 @@ pub(crate) fn find(dirs: &Dirs) -> Vec<Elsewhere> {
 fn control_mapping(line: &str) -> Option<(u64, PathBuf)> {
     let mut parts = line.split_ascii_whitespace();
     let (from, to) = parts.next()?.split_once('-')?;
-    let inode = parts.nth(3)?.parse().ok()?;
+    // A command that only looks has a private mapping.
+    if !parts.next()?.ends_with('s') {
+        return None;
+    }
+    let inode = parts.nth(2)?.parse().ok()?;
     let path = line.get(line.find('/')?..)?.trim_end();
     if !path.ends_with("/control") {
         return None;
@@ -96,5 +100,6 @@ mod tests {
         assert_eq!(control_mapping("7f0000000000-7f0000008000 rw-s 00000000 fe:00 4711 /x/control"), None);
         assert_eq!(control_mapping("7f0000000000-7f0000004000 rw-s 00000000 fe:00 4711 /x/other"), None);
         assert_eq!(control_mapping("7f0000000000-7f0000004000 rw-p 00000000 00:00 0"), None);
+        assert_eq!(control_mapping("7f0000000000-7f0000004000 rw-p 00000000 fe:00 4711 /x/control"), None);
     }
 }

@@ -1,23 +1,19 @@
-//! `enable` and `disable`.
+//! `enable`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use tracewell::catalog::{AuditDisabled, AuditEnabled};
-use tracewell::control::{Control, EnableRequest, SessionInfo};
+use tracewell::control::{EnableRequest, SessionInfo};
 use tracewell::dirs::Dirs;
 use tracewell::settings::Settings;
-use tracewell::{Category, Level, Timestamp, Tracer, emit};
-use tracewell_schema::{Reduction, catalog};
+use tracewell::{Category, Level};
 
-use crate::OK;
 use crate::args::{self, Lasting, Reduce};
 use crate::explain::scope;
+use crate::made::Made;
 use crate::output::{Failure, Out, note, safe, size, time};
 use crate::place::{Place, unusable};
-
-/// The command itself, as the component that tells who switched tracing on and off.
-pub(crate) const OWN_COMPONENT: &str = "tracewell";
+use crate::{OK, audit, names};
 
 /// `tracewell enable`.
 pub(crate) fn enable(dir: Option<&Path>, args: &args::Enable, out: &mut Out) -> Result<u8, Failure> {
@@ -26,25 +22,38 @@ pub(crate) fn enable(dir: Option<&Path>, args: &args::Enable, out: &mut Out) -> 
     if std::fs::symlink_metadata(dirs.base()).is_ok() {
         Place::check(&place)?;
     }
-    let before = Settings::load(dirs).map_err(|e| Failure::of_lines(&e))?;
-    let settings = chosen(if args.defaults { Settings::default() } else { before.clone() }, args);
+    let before = if args.defaults {
+        // Also if the former ones are damaged: this is the way out.
+        Settings::default()
+    } else {
+        Settings::load(dirs).map_err(|e| Failure::of_lines(&e))?
+    };
+    let settings = chosen(before, args);
     let request = request(&settings)?;
     if request.levels.iter().all(|l| *l == 0) {
         return Err(Failure::new(
             "these settings switch every category off; use `tracewell disable` for that",
         ));
     }
+    let notes = names::check(&settings.opt_in, &settings.reduce)?;
+    // Nothing was made so far.
+    let made = Made::before(dirs);
     let control = place.make_control()?;
     let was_on = control.snapshot().is_ok();
-    // Saved before anything is switched on, and put back if that fails: never on with other settings than are kept.
-    settings.save(dirs).map_err(|e| Failure::of_lines(&e))?;
-    let session = control.enable(dirs, &request).map_err(|e| {
-        let _ = before.save(dirs);
-        unusable(dirs.base(), &e)
-    })?;
-    audit_enabled(dirs, &request, &session);
+    // Never on with other settings than are kept: written first, in effect last.
+    let prepared = settings.prepare(dirs).map_err(|e| Failure::of_lines(&e))?;
+    let session = control.enable(dirs, &request).map_err(|e| unusable(dirs.base(), &e))?;
+    if let Err(e) = prepared.commit() {
+        let _ = control.disable();
+        let _ = std::fs::remove_dir(&session.folder);
+        return Err(Failure::of_lines(&e));
+    }
+    made.keep();
+    let telling = audit::enabled(dirs, &request, &session);
     print(dirs, &request, &session, was_on, out)?;
-    notes(&settings);
+    out.flush()?;
+    notes.iter().for_each(|line| note(line));
+    telling.finish();
     Ok(OK)
 }
 
@@ -106,38 +115,6 @@ fn request(settings: &Settings) -> Result<EnableRequest, Failure> {
     Ok(request)
 }
 
-/// Tells the trace who switched it on. A trace without it is still a trace: errors do not matter.
-fn audit_enabled(dirs: &Dirs, request: &EnableRequest, session: &SessionInfo) {
-    let opt_ins: Vec<&str> = request.opt_in.iter().map(String::as_str).collect();
-    audit(dirs, |tracer| {
-        emit!(
-            tracer,
-            AuditEnabled {
-                uid: rustix::process::geteuid().as_raw(),
-                pid: std::process::id(),
-                image_path: program().as_deref(),
-                scope: &scope(&request.levels),
-                opt_ins: &opt_ins,
-                until: session.expires_at.map(Timestamp),
-                ..Default::default()
-            }
-        );
-    });
-}
-
-fn audit(dirs: &Dirs, tell: impl FnOnce(&Tracer)) {
-    let attached =
-        Tracer::builder(OWN_COMPONENT).dir(dirs.base()).version(env!("CARGO_PKG_VERSION")).attach();
-    if let Ok(tracer) = attached {
-        let _guard = tracer.guard();
-        tell(&tracer);
-    }
-}
-
-fn program() -> Option<String> {
-    std::env::current_exe().ok().map(|p| p.to_string_lossy().into_owned())
-}
-
 fn print(
     dirs: &Dirs,
     request: &EnableRequest,
@@ -171,9 +148,10 @@ fn print(
     }
     for (i, (field, reduction)) in request.reduce.iter().enumerate() {
         out.line(format_args!(
-            "  {}   {} as {reduction}",
+            "  {}   {} as {reduction}{}",
             if i == 0 { "reduced" } else { "       " },
-            safe(field)
+            safe(field),
+            if names::is_known(field) { "" } else { " (not a field of the catalog)" }
         ))?;
     }
     out.line(
@@ -185,89 +163,9 @@ fn print(
 }
 
 /// The `--dir` that later commands need too.
-fn dir_option(dirs: &Dirs) -> String {
+pub(crate) fn dir_option(dirs: &Dirs) -> String {
     let is_default = Dirs::resolve(None).is_ok_and(|d| d.base() == dirs.base());
     if is_default { String::new() } else { format!(" --dir {}", safe(dirs.base())) }
-}
-
-/// What the user may not have meant.
-fn notes(settings: &Settings) {
-    let all = catalog::all();
-    let find = |name: &str| {
-        let event = all.iter().find(|s| s.name == name || name.starts_with(&format!("{}.", s.name)))?;
-        let rest = name.strip_prefix(event.name).and_then(|rest| rest.strip_prefix('.'));
-        let field = event.fields.iter().find(|f| Some(f.name) == rest);
-        Some((event, field))
-    };
-    for name in &settings.opt_in {
-        match find(name) {
-            None => note(&format!("note: {name} is not in the catalog; it is taken as a component's own")),
-            Some((event, None)) if event.name == name && event.opt_in => {}
-            Some((_, Some(field))) if field.opt_in => {}
-            Some((event, None)) if event.name != name => {
-                note(&format!("note: {} has no field of the name {name}", event.name));
-            }
-            Some(_) => note(&format!("note: {name} needs no opt-in")),
-        }
-    }
-    for (name, reduction) in &settings.reduce {
-        match find(name) {
-            Some((_, Some(field))) => {
-                let asked: Result<Reduction, _> = reduction.parse();
-                if asked.is_ok_and(|asked| field.reduction.stricter(asked) != asked) {
-                    note(&format!(
-                        "note: {name} stays {}, which keeps less than {reduction}",
-                        field.reduction
-                    ));
-                }
-            }
-            Some((event, None)) => note(&format!("note: {} has no field of the name {name}", event.name)),
-            None => note(&format!("note: {name} is not in the catalog; it is taken as a component's own")),
-        }
-    }
-}
-
-/// `tracewell disable`.
-pub(crate) fn disable(dir: Option<&Path>, out: &mut Out) -> Result<u8, Failure> {
-    let place = Place::resolve(dir)?;
-    let Some(control) = place.control()? else {
-        out.line("Tracing was not on.")?;
-        return Ok(OK);
-    };
-    let was_on = control.snapshot().is_ok();
-    if was_on {
-        audit_disabled(&place.dirs);
-    }
-    switch_off(&control, &place.dirs)?;
-    if was_on {
-        out.line("Tracing is off.")?;
-    } else {
-        out.line("Tracing was not on.")?;
-    }
-    let option = dir_option(&place.dirs);
-    out.line(format_args!(
-        "What was recorded stays in {}; `tracewell read{option}` shows it, `tracewell purge{option}` deletes it.",
-        safe(place.dirs.base())
-    ))?;
-    Ok(OK)
-}
-
-fn audit_disabled(dirs: &Dirs) {
-    audit(dirs, |tracer| {
-        emit!(
-            tracer,
-            AuditDisabled {
-                uid: rustix::process::geteuid().as_raw(),
-                pid: std::process::id(),
-                image_path: program().as_deref(),
-                reason: "the user asked for it",
-            }
-        );
-    });
-}
-
-fn switch_off(control: &Control, dirs: &Dirs) -> Result<(), Failure> {
-    control.disable().map_err(|e| unusable(&dirs.control(), &e))
 }
 
 #[cfg(test)]

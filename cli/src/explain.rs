@@ -5,6 +5,7 @@ use tracewell::{Category, Level};
 use tracewell_schema::format::record::LossReason;
 
 use crate::elsewhere::Elsewhere;
+use crate::output::number;
 
 /// The categories and levels of a session: `everything at level info, network at debug, web off`.
 pub(crate) fn scope(levels: &[u8; 32]) -> String {
@@ -39,6 +40,11 @@ pub(crate) fn level_name(level: u8) -> &'static str {
     if level == 0 { "off" } else { Level::from_u8(level).map_or("a later level", Level::name) }
 }
 
+/// A number of things: `1 event`, `2,000 events`.
+pub(crate) fn count(n: u64, what: &str) -> String {
+    format!("{} {what}{}", number(n), if n == 1 { "" } else { "s" })
+}
+
 /// Losses by reason: `full 7, too_big 1`.
 pub(crate) fn losses(lost: &[u64; 8]) -> String {
     let parts: Vec<_> = LossReason::ALL
@@ -70,41 +76,77 @@ pub(crate) struct Silence<'a> {
     pub(crate) levels: Option<&'a [u8; 32]>,
     /// Error number of the ring that it could not make; 0 if none.
     pub(crate) ring_errno: u32,
+    /// Why its segments cannot be written, if they cannot.
+    pub(crate) unwritable: Option<&'a str>,
     /// Emits that were tried.
     pub(crate) attempted: u64,
     /// Losses.
     pub(crate) lost: [u64; 8],
 }
 
+/// Why nothing is recorded, and what to do, from a word of [`why_code`].
+pub(crate) fn off_sentence(code: &str) -> &'static str {
+    match code {
+        "expired" => "the time of the last `enable --for` is over; run `tracewell enable` again",
+        "other_boot" => {
+            "tracing was enabled before the last start of the computer; run `tracewell enable` again"
+        }
+        "damaged" => {
+            "the control page is damaged; `tracewell disable`, then `tracewell enable` make a new one"
+        }
+        "changing" => "the control page is being changed at this moment; ask again",
+        _ => "tracing is off; run `tracewell enable`",
+    }
+}
+
+/// An error number in words, without the number.
+fn errno_text(errno: u32) -> String {
+    let error = std::io::Error::from_raw_os_error(i32::try_from(errno).unwrap_or(libc::EIO));
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+/// What a component says whose ring cannot be made, from the error number.
+pub(crate) fn ring_failed(errno: u32) -> String {
+    let remedy = match i32::try_from(errno).unwrap_or(libc::EIO) {
+        libc::ENOSPC | libc::EDQUOT | libc::ENOMEM => {
+            "make room on the tmpfs, or give the component a smaller ring or a larger ring budget"
+        }
+        libc::EACCES | libc::EPERM | libc::EROFS => {
+            "let TRACEWELL_RING_DIR name a tmpfs that this user may write"
+        }
+        libc::ENOTDIR | libc::EEXIST => {
+            "a file lies where the folder of the rings should be; remove it, or let TRACEWELL_RING_DIR name another tmpfs"
+        }
+        _ => "look at the place of the rings, or let TRACEWELL_RING_DIR name another tmpfs",
+    };
+    format!("it could not make a ring: {}; {remedy}", errno_text(errno))
+}
+
+/// What a component says whose segments cannot be written, from the error number.
+pub(crate) fn write_failed(folder: &str, errno: u32) -> String {
+    let remedy = match i32::try_from(errno).unwrap_or(libc::EIO) {
+        libc::ENOSPC | libc::EDQUOT => "make room",
+        libc::EACCES | libc::EPERM | libc::EROFS => "make it writable for this user",
+        _ => "look at that place",
+    };
+    format!(
+        "cannot write to {folder}: {}; {remedy}; what is recorded meanwhile waits in memory",
+        errno_text(errno).to_lowercase()
+    )
+}
+
 /// Why an attached component delivers nothing: a word for programs and a sentence.
 pub(crate) fn why_silent(silence: &Silence<'_>) -> (&'static str, String) {
     if let Some(off) = silence.off {
         let code = if off == why_code(Why::Expired) { "expired" } else { "off" };
-        let text = match off {
-            "expired" => "the time of the last `enable --for` is over; run `tracewell enable` again",
-            "other_boot" => {
-                "tracing was enabled before the last start of the computer; run `tracewell enable` again"
-            }
-            "damaged" => {
-                "the control page is damaged; `tracewell disable`, then `tracewell enable` make a new one"
-            }
-            _ => "tracing is off; run `tracewell enable`",
-        };
-        return (code, text.into());
+        return (code, off_sentence(off).into());
     }
     if silence.ring_errno != 0 {
-        let errno = i32::try_from(silence.ring_errno).unwrap_or(libc::EIO);
-        let error = std::io::Error::from_raw_os_error(errno);
-        let remedy = match errno {
-            libc::ENOSPC | libc::EDQUOT | libc::ENOMEM => {
-                "make room on the tmpfs, or give the component a smaller ring or a larger ring budget"
-            }
-            libc::EACCES | libc::EPERM | libc::EROFS => {
-                "let TRACEWELL_RING_DIR name a tmpfs that this user may write"
-            }
-            _ => "look at the place of the rings below",
-        };
-        return ("ring_failed", format!("it could not make a ring: {error}; {remedy}"));
+        return ("ring_failed", ring_failed(silence.ring_errno));
+    }
+    if let Some(text) = silence.unwritable {
+        return ("write_failed", text.into());
     }
     if silence.attempted != 0 {
         return ("lost", format!("everything that it emitted was refused ({})", losses(&silence.lost)));
@@ -165,6 +207,15 @@ mod tests {
         assert_eq!(why_silent(&Silence { ring_errno: 28, ..on.clone() }).0, "ring_failed");
         assert_eq!(why_silent(&Silence { attempted: 5, ..on.clone() }).0, "lost");
         assert_eq!(why_silent(&on).0, "silent");
+        let full = write_failed("/x", 28);
+        assert_eq!(
+            full,
+            "cannot write to /x: no space left on device; make room; what is recorded meanwhile waits in memory"
+        );
+        assert_eq!(
+            why_silent(&Silence { unwritable: Some(&full), ..on.clone() }),
+            ("write_failed", full.clone())
+        );
         let other =
             Elsewhere { pid: Some(7), uid: 4_000_000, dir: "/x".into(), component: Some("mailer".into()) };
         assert_eq!(why_missing("mailer", std::slice::from_ref(&other)).0, "other_user");

@@ -5,13 +5,19 @@
 
 mod activity;
 mod args;
+mod audit;
+mod completions;
+mod coverage;
 mod demo;
 mod demo_component;
+mod disable;
 mod elsewhere;
 mod enable;
 mod explain;
 mod interrupt;
+mod made;
 mod measure;
+mod names;
 mod output;
 mod place;
 mod progress;
@@ -21,11 +27,12 @@ mod rings;
 mod segments;
 mod status;
 mod status_text;
+mod tally;
 mod watch;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 
 use args::{Args, Command};
 use output::{Failure, Out};
@@ -57,16 +64,16 @@ fn run(args: Args, out: &mut Out) -> Result<u8, Failure> {
     let dir = args.dir.as_deref();
     match args.command {
         Command::Enable(enable) => enable::enable(dir, &enable, out),
-        Command::Disable => enable::disable(dir, out),
+        Command::Disable => disable::disable(dir, out),
         Command::Status(status) => status::status(dir, &status, out),
         Command::Read(read) => read::read(dir, &read, out),
         Command::Watch(watch) => watch::watch(dir, &watch, out),
+        Command::Demo(_) if dir.is_some() => Err(Failure::new(
+            "the demo works in a private temporary directory of its own; leave out --dir (TMPDIR says where it is made)",
+        )),
         Command::Demo(demo) => demo::demo(&demo, out),
         Command::Purge(purge) => purge::purge(dir, &purge, out),
-        Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Args::command(), "tracewell", out);
-            Ok(OK)
-        }
+        Command::Completions { shell } => completions::completions(shell, out),
         Command::DemoComponent(component) => demo_component::run(dir, &component, out),
     }
 }

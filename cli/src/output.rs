@@ -30,6 +30,10 @@ impl Failure {
 
 /// What to do about an error of the system, to be put after it.
 pub(crate) fn advice(error: &io::Error) -> &'static str {
+    if error.raw_os_error().is_none() {
+        // A text of ours, which says it.
+        return "";
+    }
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
             "; choose a directory of this user's own with --dir, or TRACEWELL_DIR"
@@ -39,6 +43,10 @@ pub(crate) fn advice(error: &io::Error) -> &'static str {
             "; make room (`tracewell purge` deletes old traces), or choose another place"
         }
         io::ErrorKind::NotFound => "; check the path",
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            "; a file is where a folder is needed: remove it, or name another folder"
+        }
+        io::ErrorKind::InvalidFilename => "; choose a shorter path",
         _ => "",
     }
 }

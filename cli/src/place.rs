@@ -60,7 +60,8 @@ impl Place {
                 return Ok(());
             }
             // Half-made files of a command or a component that was killed.
-            others += usize::from(!name.starts_with(b".control-") && !name.starts_with(b".settings-"));
+            let half_made = [&b".control-"[..], b".settings-", b".ring-roots-"];
+            others += usize::from(!half_made.iter().any(|start| name.starts_with(start)));
         }
         if others == 0 {
             return Ok(());
@@ -71,13 +72,22 @@ impl Place {
         )))
     }
 
-    /// The control page, if there is one.
+    /// The control page to look at, if there is one; nothing is written.
+    pub(crate) fn look(&self) -> Result<Option<Control>, Failure> {
+        if !self.check()? {
+            return Ok(None);
+        }
+        self.check_control()?;
+        Control::open_read_only(&self.dirs).map_err(|e| unusable(&self.dirs.control(), &e))
+    }
+
+    /// The control page to change, if there is one.
     pub(crate) fn control(&self) -> Result<Option<Control>, Failure> {
         if !self.check()? {
             return Ok(None);
         }
         self.check_control()?;
-        Control::open(&self.dirs).map_err(|e| unusable(&self.dirs.control(), &e))
+        Control::open(&self.dirs).map_err(|e| cannot_switch(&self.dirs.control(), &e))
     }
 
     /// The control page, made if it is missing.
@@ -129,6 +139,17 @@ impl Place {
 /// An error of the system at a place.
 pub(crate) fn unusable(path: &Path, error: &io::Error) -> Failure {
     Failure::new(format!("{} cannot be used: {error}{}", path.display(), advice(error)))
+}
+
+/// The switch cannot be turned: another directory would be another switch.
+fn cannot_switch(path: &Path, error: &io::Error) -> Failure {
+    match error.raw_os_error() {
+        Some(libc::EROFS | libc::EACCES | libc::EPERM) => Failure::new(format!(
+            "{} cannot be changed: {error}; make it writable for this user, so that tracing can be switched off",
+            path.display()
+        )),
+        _ => unusable(path, error),
+    }
 }
 
 /// The trace directory that a path belongs to: itself, or the one above `sessions/NAME`.

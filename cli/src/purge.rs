@@ -1,23 +1,22 @@
 //! `purge`: deletes what was recorded. Only names that Tracewell makes, below directories that are held open and were
 //! reached without links; never what a running process uses.
 
+mod remove;
+
 use std::collections::BTreeSet;
-use std::io;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags};
-use tracewell::fs;
+use tracewell::dirs::{Dirs, is_session_name};
 use tracewell_schema::format::hex;
-use tracewell_schema::format::process::PROCESS_FILE;
-use tracewell_schema::format::segment::parse_file_name;
 
+use crate::explain::count;
 use crate::output::{Failure, Out, safe, size};
 use crate::place::{Place, unusable};
-use crate::rings::RingFolder;
+use crate::rings::{RingFolder, Rings};
 use crate::segments::Session;
 use crate::status::current_session;
-use crate::{OK, args, rings, segments};
+use crate::{OK, args, segments};
+use remove::Removed;
 
 /// What would be deleted, and what stays.
 #[derive(Debug, Default)]
@@ -25,6 +24,10 @@ struct Plan {
     sessions: Vec<Session>,
     folders: Vec<RingFolder>,
     kept: Vec<(PathBuf, String)>,
+    /// Where rings were looked for.
+    roots: Vec<PathBuf>,
+    /// Where they could not be looked for.
+    problems: Vec<String>,
 }
 
 impl Plan {
@@ -46,15 +49,11 @@ pub(crate) fn purge(dir: Option<&Path>, args: &args::Purge, out: &mut Out) -> Re
         out.line("There is nothing to delete.")?;
     } else {
         let verb = if args.yes { "Deleting" } else { "These would be deleted" };
-        let folders = plan.sessions.len() + plan.folders.len();
-        out.line(format_args!("{verb}: {} in {folders} folders", size(plan.bytes())))?;
+        let folders = count((plan.sessions.len() + plan.folders.len()) as u64, "folder");
+        out.line(format_args!("{verb}: {} in {folders}", size(plan.bytes())))?;
         for session in &plan.sessions {
-            let files = session.segments.len();
-            out.line(format_args!(
-                "  session {} ({files} segments, {})",
-                safe(&session.path),
-                size(session.bytes())
-            ))?;
+            let files = count(session.segments.len() as u64, "segment");
+            out.line(format_args!("  session {} ({files}, {})", safe(&session.path), size(session.bytes())))?;
         }
         for folder in &plan.folders {
             out.line(format_args!("  rings   {} ({})", safe(&folder.path), size(folder.bytes)))?;
@@ -62,6 +61,11 @@ pub(crate) fn purge(dir: Option<&Path>, args: &args::Purge, out: &mut Out) -> Re
     }
     for (path, why) in &plan.kept {
         out.line(format_args!("Stays: {} ({why})", safe(path)))?;
+    }
+    if !args.yes {
+        for problem in &plan.problems {
+            out.line(format_args!("Note: {}", safe(problem)))?;
+        }
     }
     if !args.yes {
         if !plan.sessions.is_empty() || !plan.folders.is_empty() {
@@ -77,10 +81,13 @@ pub(crate) fn purge(dir: Option<&Path>, args: &args::Purge, out: &mut Out) -> Re
 
 fn plan(place: &Place) -> Result<Plan, Failure> {
     let dirs = &place.dirs;
-    let current = place.control()?.as_ref().and_then(current_session);
-    let mut plan = Plan::default();
+    let current = place.look()?.as_ref().and_then(current_session);
+    let rings = Rings::find(dirs);
+    let problems = rings.problems().collect();
+    let mut plan = Plan { roots: rings.roots, problems, ..Plan::default() };
     let mut live = BTreeSet::new();
-    for folder in rings::folders(dirs.ring_root()).map_err(|e| unusable(dirs.ring_root(), &e))? {
+    let sessions = segments::sessions(&dirs.sessions()).map_err(|e| unusable(&dirs.sessions(), &e))?;
+    for folder in rings.folders {
         if folder.is_alive {
             let who = folder.identity.as_ref();
             live.extend(who.and_then(|i| i.process_uuid.get(..4)).map(hex));
@@ -89,11 +96,14 @@ fn plan(place: &Place) -> Result<Plan, Failure> {
             plan.kept.push((folder.path, format!("{} records into it", safe(who))));
         } else if is_being_made(&folder) {
             plan.kept.push((folder.path, "a running process is making it".into()));
+        } else if !is_of(dirs, &folder, &sessions) {
+            plan.kept
+                .push((folder.path, "of another trace directory; purge that, or remove it by hand".into()));
         } else {
             plan.folders.push(folder);
         }
     }
-    for session in segments::sessions(&dirs.sessions()).map_err(|e| unusable(&dirs.sessions(), &e))? {
+    for session in sessions {
         let is_live = session.segments.iter().any(|s| s.name.is_open && live.contains(&s.name.uuid8));
         if current.as_ref() == Some(&session.name) {
             plan.kept.push((session.path, "the session that is on; `tracewell disable` first".into()));
@@ -115,91 +125,35 @@ fn is_being_made(folder: &RingFolder) -> bool {
     folder.identity.is_none() && pid.is_none_or(|pid| tracewell::boot::start_ticks(pid).is_some())
 }
 
-/// `2026-11-23_17.44.36_0a1b2c3d`
-fn is_session_name(name: &str) -> bool {
-    let shape: String = name.chars().map(|c| if c.is_ascii_hexdigit() { '0' } else { c }).collect();
-    shape == "0000-00-00_00.00.00_00000000"
+/// Whether a ring folder is of this trace directory: it lies in a place that is this one's alone by its name, or it is of
+/// a session that lies here. A component can be told to put its rings where those of another trace directory are too.
+fn is_of(dirs: &Dirs, folder: &RingFolder, sessions: &[Session]) -> bool {
+    if folder.path.parent().is_some_and(|root| dirs.is_own_ring_root(root)) {
+        return true;
+    }
+    let id = folder.identity.as_ref().and_then(|i| i.session_id.get(..4)).map(hex);
+    id.is_some_and(|id| sessions.iter().any(|s| s.name.rsplit('_').next() == Some(id.as_str())))
 }
 
 fn delete(place: &Place, plan: &mut Plan, out: &mut Out) -> Result<(), Failure> {
-    let mut freed = 0;
-    let mut left = Vec::new();
-    let mut take = |path: &Path, bytes: u64, result: io::Result<()>| match result {
-        Ok(()) => freed += bytes,
-        Err(e) => left.push(format!("{} was not deleted: {e}", path.display())),
-    };
+    let mut removed = Removed::default();
     for folder in plan.folders.drain(..) {
-        take(&folder.path, folder.bytes, delete_rings(place.dirs.ring_root(), &folder.path));
+        removed.rings(&folder.path);
     }
     for session in plan.sessions.drain(..) {
-        take(&session.path, session.bytes(), delete_session(&place.dirs.sessions(), &session.path));
+        removed.session(&place.dirs.sessions(), &session.path);
     }
-    // Only if it is empty: who still records keeps a folder there.
-    let _ = std::fs::remove_dir(place.dirs.ring_root());
-    out.line(format_args!("Deleted {}.", size(freed)))?;
-    if left.is_empty() {
+    for root in &plan.roots {
+        // Only if it is empty: who still records keeps a folder there.
+        let _ = std::fs::remove_dir(root);
+    }
+    out.line(removed.summary())?;
+    removed.left.append(&mut plan.problems);
+    if removed.left.is_empty() {
         return Ok(());
     }
-    left.push("look at what is left, and remove it by hand if it is yours".into());
-    Err(Failure::Message(left))
-}
-
-/// Opens a folder below a parent, both without following links.
-fn open(parent: &Path, path: &Path) -> io::Result<(OwnedFd, OwnedFd, String)> {
-    let parent = fs::open_private_dir(parent)?;
-    let name = path.file_name().and_then(|n| n.to_str()).ok_or(io::ErrorKind::InvalidInput)?.to_owned();
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
-    let folder = rustix::fs::openat(&parent, name.as_str(), flags, Mode::empty())?;
-    Ok((parent, folder, name))
-}
-
-fn names(folder: &OwnedFd) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in rustix::fs::Dir::read_from(folder)? {
-        let entry = entry?;
-        match entry.file_name().to_str() {
-            Ok("." | "..") => {}
-            Ok(name) => names.push(name.to_owned()),
-            Err(_) => return Err(io::Error::other("it holds a file that Tracewell did not make")),
-        }
-    }
-    Ok(names)
-}
-
-fn remove_all(
-    parent: &OwnedFd,
-    folder: &OwnedFd,
-    name: &str,
-    is_ours: impl Fn(&str) -> bool,
-) -> io::Result<()> {
-    let (ours, others): (Vec<_>, Vec<_>) = names(folder)?.into_iter().partition(|n| is_ours(n));
-    for file in ours {
-        // Removes the name, whatever it is: a link, never what it points to.
-        fs::unlink_at(folder, &file)?;
-    }
-    if !others.is_empty() {
-        return Err(io::Error::other(format!("{} files in it were not made by Tracewell", others.len())));
-    }
-    Ok(rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)?)
-}
-
-fn delete_session(sessions: &Path, path: &Path) -> io::Result<()> {
-    let (parent, folder, name) = open(sessions, path)?;
-    remove_all(&parent, &folder, &name, |n| parse_file_name(n).is_some())
-}
-
-fn delete_rings(root: &Path, path: &Path) -> io::Result<()> {
-    let (parent, folder, name) = open(root, path)?;
-    // Holding the lock, nobody else salvages or revives it meanwhile.
-    let _lock = match fs::open_existing(&folder, PROCESS_FILE, true) {
-        Ok(file) if fs::try_lock_ofd(&file)? => Some(file),
-        Ok(_) => {
-            return Err(io::Error::new(io::ErrorKind::ResourceBusy, "a running process records into it"));
-        }
-        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
-        Err(e) => return Err(e),
-    };
-    remove_all(&parent, &folder, &name, rings::is_own_name)
+    removed.left.push("look at what is left, and remove it by hand if it is yours".into());
+    Err(Failure::Message(removed.left))
 }
 
 #[cfg(test)]
@@ -210,34 +164,5 @@ mod tests {
     fn only_names_that_tracewell_makes() {
         assert!(is_session_name("2026-11-23_17.44.36_0a1b2c3d"));
         assert!(!is_session_name("notes") && !is_session_name("2026-11-23_17.44.36_0a1b2c3d.old"));
-    }
-
-    #[test]
-    fn links_in_a_session_are_removed_and_not_followed() {
-        let dir = tempfile::tempdir().unwrap();
-        let sessions = dir.path().join("sessions");
-        let session = sessions.join("2026-11-23_17.44.36_0a1b2c3d");
-        fs::create_private_dir_all(&session).unwrap();
-        let precious = dir.path().join("precious");
-        std::fs::write(&precious, "stays").unwrap();
-        std::os::unix::fs::symlink(&precious, session.join("a_pid1_00000000_000001.twseg")).unwrap();
-        delete_session(&sessions, &session).unwrap();
-        assert!(!session.exists());
-        assert_eq!(std::fs::read_to_string(&precious).unwrap(), "stays");
-        std::os::unix::fs::symlink(dir.path(), &session).unwrap();
-        assert!(delete_session(&sessions, &session).is_err());
-        assert!(precious.exists());
-    }
-
-    #[test]
-    fn what_is_not_ours_stays() {
-        let dir = tempfile::tempdir().unwrap();
-        let sessions = dir.path().join("sessions");
-        let session = sessions.join("2026-11-23_17.44.36_0a1b2c3d");
-        fs::create_private_dir_all(&session).unwrap();
-        std::fs::write(session.join("a_pid1_00000000_000001.twseg"), "x").unwrap();
-        std::fs::write(session.join("notes.txt"), "stays").unwrap();
-        assert!(delete_session(&sessions, &session).is_err());
-        assert_eq!(std::fs::read_to_string(session.join("notes.txt")).unwrap(), "stays");
     }
 }

@@ -70,7 +70,7 @@ fn sources(dir: Option<&Path>, args: &args::Read) -> Result<Sources, Failure> {
         }
         if !args.last {
             let base = place.dirs.base().to_owned();
-            return Ok(Sources { paths: vec![base], ring_roots: vec![place.dirs.ring_root().to_owned()] });
+            return Ok(Sources { paths: vec![base], ring_roots: ring_roots(&place.dirs) });
         }
         let folder = place.dirs.sessions();
         let all = segments::sessions(&folder).map_err(|e| unusable(&folder, &e))?;
@@ -83,7 +83,7 @@ fn sources(dir: Option<&Path>, args: &args::Read) -> Result<Sources, Failure> {
         match dirs {
             Some(dirs) if path.canonicalize().is_ok_and(|p| p == dirs.base()) => {
                 sources.paths.push(path.clone());
-                sources.ring_roots.push(dirs.ring_root().to_owned());
+                sources.ring_roots.extend(ring_roots(&dirs));
             }
             Some(dirs) if path.is_dir() => sources.paths.extend(with_rings(path, &dirs)),
             _ => sources.paths.push(path.clone()),
@@ -92,10 +92,17 @@ fn sources(dir: Option<&Path>, args: &args::Read) -> Result<Sources, Failure> {
     Ok(sources)
 }
 
+/// Every place where rings of a trace directory may lie; says which cannot be looked at.
+fn ring_roots(dirs: &Dirs) -> Vec<PathBuf> {
+    let rings = rings::Rings::find(dirs);
+    rings.problems().for_each(|problem| note(&format!("note: {problem}")));
+    rings.roots
+}
+
 /// A session, and the ring folders that belong to it.
 fn with_rings(session: &Path, dirs: &Dirs) -> Vec<PathBuf> {
     let name = session.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let folders = rings::folders(dirs.ring_root()).unwrap_or_default().into_iter();
+    let folders = rings::Rings::find(dirs).folders.into_iter();
     let own = folders.filter(|f| {
         f.identity.as_ref().is_some_and(|i| {
             let id = tracewell_schema::format::hex(i.session_id.get(..4).unwrap_or_default());

@@ -6,9 +6,13 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use tracewell::control::RingRoots;
+use tracewell::dirs::Dirs;
 use tracewell::fs;
 use tracewell_schema::format::process::{PROCESS_FILE, ProcessFile, ProcessIdentity, SCHEMAS_FILE};
 use tracewell_schema::format::ring::{PAGE, RingHeader};
+
+use crate::output::advice;
 
 /// Most ring files of one folder that are looked at.
 const MAX_RINGS: usize = 16_384;
@@ -34,26 +38,48 @@ impl RingFolder {
     }
 }
 
-/// All ring folders below a root, which may be missing.
-pub(crate) fn folders(root: &Path) -> io::Result<Vec<RingFolder>> {
-    let entries = match std::fs::read_dir(root) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other?,
-    };
-    let mut all: Vec<_> = entries
-        .flatten()
-        .filter(|e| e.file_type().is_ok_and(|t| t.is_dir()))
-        .filter_map(|e| look(&e.path()).ok())
-        .collect();
-    all.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(all)
+/// The ring folders of a trace directory, wherever they lie.
+#[derive(Debug, Default)]
+pub(crate) struct Rings {
+    pub(crate) folders: Vec<RingFolder>,
+    /// The places that were looked at.
+    pub(crate) roots: Vec<PathBuf>,
+    /// Places that cannot be looked at, and why.
+    pub(crate) refused: Vec<(PathBuf, io::Error)>,
+}
+
+impl Rings {
+    /// Looks at every place where components of this trace directory may have rings.
+    pub(crate) fn find(dirs: &Dirs) -> Self {
+        let RingRoots { usable, refused, .. } = RingRoots::find(dirs);
+        let mut rings = Self { folders: Vec::new(), roots: usable, refused };
+        for root in &rings.roots {
+            match std::fs::read_dir(root) {
+                Ok(entries) => {
+                    let folders = entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
+                    rings.folders.extend(folders.filter_map(|e| look(&e.path()).ok()));
+                }
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => rings.refused.push((root.clone(), e)),
+            }
+        }
+        rings.folders.sort_by(|a, b| a.path.cmp(&b.path));
+        rings
+    }
+
+    /// What is to be said of the places that cannot be looked at.
+    pub(crate) fn problems(&self) -> impl Iterator<Item = String> {
+        self.refused.iter().map(|(path, e)| {
+            format!("rings may also lie in {}, which cannot be looked at: {e}{}", path.display(), advice(e))
+        })
+    }
 }
 
 fn look(path: &Path) -> io::Result<RingFolder> {
     let dir = fs::open_private_dir(path)?;
     let mut folder =
         RingFolder { path: path.to_owned(), identity: None, is_alive: false, rings: Vec::new(), bytes: 0 };
-    if let Ok(mut file) = fs::open_existing(&dir, PROCESS_FILE, true) {
+    if let Ok(mut file) = fs::open_existing(&dir, PROCESS_FILE, false) {
         folder.is_alive = fs::is_locked_ofd(&file).unwrap_or(true);
         folder.identity = identity(&mut file);
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use tracewell::catalog::AuditDisabled;
-use tracewell::control::{Control, Why};
+use tracewell::control::{Control, ROOTS_FILE, Why};
 use tracewell::dirs::{Dirs, session_name};
 use tracewell::settings::Settings;
 use tracewell::{Category, Event};
@@ -16,13 +16,14 @@ use tracewell_schema::format::hex;
 use tracewell_schema::format::record::LossReason;
 use tracewell_schema::{Value, catalog};
 
+use crate::audit::OWN_COMPONENT;
 use crate::elsewhere::{self, Elsewhere};
-use crate::enable::OWN_COMPONENT;
 use crate::explain::{self, Silence, why_code, why_missing, why_silent};
 use crate::output::{Failure, Out, advice};
 use crate::place::{Place, unusable};
-use crate::rings::{self, RingFolder};
+use crate::rings::{RingFolder, Rings};
 use crate::segments::{self, Session};
+use crate::tally::{Tally, tallies};
 use crate::{OK, args, status_text};
 
 /// Version of the JSON form.
@@ -34,6 +35,8 @@ pub(crate) struct Report {
     pub(crate) version: u32,
     pub(crate) dir: String,
     pub(crate) ring_dir: String,
+    /// Every place where rings may lie.
+    pub(crate) ring_dirs: Vec<String>,
     pub(crate) enabled: bool,
     /// Why not.
     pub(crate) off: Option<&'static str>,
@@ -81,6 +84,8 @@ pub(crate) struct Component {
     pub(crate) lost: u64,
     pub(crate) rings: usize,
     pub(crate) ring_bytes: u64,
+    /// What keeps it from writing segments, though it records.
+    pub(crate) problem: Option<String>,
     /// Why it delivers nothing: a word, and a sentence.
     pub(crate) why: Option<&'static str>,
     pub(crate) explanation: Option<String>,
@@ -99,7 +104,7 @@ pub(crate) struct PlaceReport {
 /// `tracewell status`.
 pub(crate) fn status(dir: Option<&Path>, args: &args::Status, out: &mut Out) -> Result<u8, Failure> {
     let place = Place::resolve(dir)?;
-    let control = place.control()?;
+    let control = place.look()?;
     let report = report(&place.dirs, control.as_ref(), &args.components)?;
     if args.json {
         let text = serde_json::to_string_pretty(&report).map_err(|e| Failure::new(e.to_string()))?;
@@ -116,7 +121,8 @@ fn report(dirs: &Dirs, control: Option<&Control>, asked: &[String]) -> Result<Re
         None => Err(Why::Off),
         Some(control) => steady(control),
     };
-    let folders = rings::folders(dirs.ring_root()).map_err(|e| unusable(dirs.ring_root(), &e))?;
+    let rings = Rings::find(dirs);
+    let folders = &rings.folders;
     let sessions = segments::sessions(&dirs.sessions()).map_err(|e| unusable(&dirs.sessions(), &e))?;
     let page = match page {
         // Whoever notices first that the time is over switches off for good.
@@ -124,13 +130,14 @@ fn report(dirs: &Dirs, control: Option<&Control>, asked: &[String]) -> Result<Re
         other => other,
     };
     let off = page.as_ref().err().map(|why| why_code(*why));
-    let tallies = tallies(&sessions, &folders);
+    let tallies = tallies(&sessions, folders);
     let mut all = Tally::default();
     tallies.values().for_each(|tally| all.add(tally));
     let mut report = Report {
         version: VERSION,
         dir: dirs.base().display().to_string(),
         ring_dir: dirs.ring_root().display().to_string(),
+        ring_dirs: rings.roots.iter().map(|r| r.display().to_string()).collect(),
         enabled: off.is_none(),
         off,
         session: page.as_ref().ok().map(|page| session_report(dirs, page, settings.as_ref().ok())),
@@ -142,15 +149,16 @@ fn report(dirs: &Dirs, control: Option<&Control>, asked: &[String]) -> Result<Re
         notes: Vec::new(),
     };
     if let Err(error) = settings {
-        report.notes.push(error.to_string().lines().next().unwrap_or_default().to_owned());
+        report.notes.push(error.to_string());
     }
+    report.notes.extend(rings.problems());
     let elsewhere = elsewhere::find(dirs);
     report.notes.extend(elsewhere.iter().map(Elsewhere::to_string));
-    components(&mut report, control, page.as_ref().ok(), &folders, &tallies);
+    components(&mut report, control, page.as_ref().ok(), folders, &tallies);
     for name in asked {
-        add_asked(&mut report, name, &sessions, &folders, &elsewhere);
+        add_asked(&mut report, name, &sessions, folders, &elsewhere);
     }
-    places(&mut report, dirs, &sessions, &folders);
+    places(&mut report, dirs, &sessions, folders);
     report.bytes = report.places.iter().map(|p| p.bytes).sum();
     report.lost = LossReason::ALL.iter().zip(report.lost_counts).map(|(r, n)| (r.name(), n)).collect();
     Ok(report)
@@ -227,51 +235,6 @@ fn names(settings: Option<&Settings>) -> HashMap<u64, String> {
     names.into_iter().map(|name| (name_hash(&name), name)).collect()
 }
 
-/// What happened to a process's events.
-#[derive(Clone, Copy, Debug, Default)]
-struct Tally {
-    attempted: u64,
-    delivered: u64,
-    lost: [u64; 8],
-}
-
-impl Tally {
-    fn add(&mut self, other: &Self) {
-        self.attempted = self.attempted.saturating_add(other.attempted);
-        self.delivered = self.delivered.saturating_add(other.delivered);
-        for (sum, n) in self.lost.iter_mut().zip(other.lost) {
-            *sum = sum.saturating_add(n);
-        }
-    }
-}
-
-/// By process: of each ring the last counters that are known, from segments and from the rings themselves.
-fn tallies(sessions: &[Session], folders: &[RingFolder]) -> HashMap<[u8; 16], Tally> {
-    let mut of_ring: HashMap<([u8; 16], u32), Tally> = HashMap::new();
-    let mut add = |process, ring, tally: Tally| {
-        let known = of_ring.entry((process, ring)).or_insert(tally);
-        if tally.attempted >= known.attempted {
-            *known = tally;
-        }
-    };
-    for segment in sessions.iter().flat_map(|s| &s.segments) {
-        let Some(facts) = segments::facts(&segment.path) else { continue };
-        for (ring, c) in facts.counters {
-            let tally = Tally { attempted: c.attempted, delivered: c.delivered, lost: c.lost };
-            add(facts.identity.process_uuid, ring, tally);
-        }
-    }
-    for r in folders.iter().flat_map(|f| &f.rings) {
-        let tally = Tally { attempted: r.attempted, delivered: r.delivered, lost: r.lost };
-        add(r.process_uuid, r.info.ring, tally);
-    }
-    let mut of_process: HashMap<[u8; 16], Tally> = HashMap::new();
-    for ((process, _), tally) in &of_ring {
-        of_process.entry(*process).or_default().add(tally);
-    }
-    of_process
-}
-
 fn components(
     report: &mut Report,
     control: Option<&Control>,
@@ -308,12 +271,16 @@ fn components(
         component.attempted = tally.attempted;
         component.delivered = tally.delivered;
         component.lost = tally.lost.iter().sum();
+        let folder = report.session.as_ref().map_or(report.dir.as_str(), |s| s.folder.as_str());
+        component.problem =
+            (attached.state == 4).then(|| explain::write_failed(folder, attached.errno.max(1)));
         component.delivers = page.is_some() && component.delivered != 0;
         if !component.delivers {
             let (why, explanation) = why_silent(&Silence {
                 off: report.off,
                 levels: page.map(|p| &p.levels),
                 ring_errno: if attached.state == 3 { attached.errno.max(1) } else { 0 },
+                unwritable: component.problem.as_deref(),
                 attempted: component.attempted,
                 lost: tally.lost,
             });
@@ -352,7 +319,9 @@ fn add_asked(
 }
 
 fn places(report: &mut Report, dirs: &Dirs, sessions: &[Session], folders: &[RingFolder]) {
-    for (kind, path) in [("control", dirs.control()), ("settings", dirs.settings())] {
+    let files =
+        [("control", dirs.control()), ("settings", dirs.settings()), ("roots", dirs.base().join(ROOTS_FILE))];
+    for (kind, path) in files {
         match std::fs::symlink_metadata(&path) {
             Ok(meta) => report.places.push(PlaceReport {
                 kind,
@@ -389,8 +358,10 @@ fn places(report: &mut Report, dirs: &Dirs, sessions: &[Session], folders: &[Rin
         let note = if folder.is_alive {
             format!("in memory; {who} records into it")
         } else {
+            let of = if who.is_empty() { "an unknown process".to_owned() } else { who };
             format!(
-                "in memory; left by {who}, which was killed: `tracewell read` shows it, `tracewell purge` removes it"
+                "in memory; left by {of}, which ended before everything was in a segment: `tracewell read` shows it, \
+                 `tracewell purge` removes it"
             )
         };
         report.places.push(PlaceReport {

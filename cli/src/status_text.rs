@@ -1,6 +1,6 @@
 //! `status` for a person.
 
-use crate::explain::losses;
+use crate::explain::{count, losses, off_sentence};
 use crate::output::{Failure, Out, number, safe, size, span, time};
 use crate::status::{Component, Report};
 
@@ -17,7 +17,7 @@ pub(crate) fn print(report: &Report, out: &mut Out) -> Result<(), Failure> {
         }
     }
     out.line("")?;
-    out.line(format_args!("Data: {} in {} places", size(report.bytes), report.places.len()))?;
+    out.line(format_args!("Data: {} in {}", size(report.bytes), count(report.places.len() as u64, "place")))?;
     for place in &report.places {
         let note = place.note.as_ref().map_or_else(String::new, |n| format!("  ({})", safe(n)));
         out.line(format_args!("  {:<8} {:>10}  {}{note}", place.kind, size(place.bytes), safe(&place.path)))?;
@@ -31,14 +31,10 @@ pub(crate) fn print(report: &Report, out: &mut Out) -> Result<(), Failure> {
 
 fn head(report: &Report, out: &mut Out) -> Result<(), Failure> {
     let Some(session) = &report.session else {
-        let why = match report.off {
-            Some("expired") => ": its time is over",
-            Some("other_boot") => ": it was enabled before the last start of the computer",
-            Some("damaged") => ": the control page is damaged; `tracewell disable` makes a new one",
-            Some("changing") => ": it is being changed at this moment; ask again",
-            _ => "",
-        };
-        out.line(format_args!("Tracing is off{why}."))?;
+        match report.off {
+            Some(why) if why != "off" => out.line(format_args!("Tracing is off: {}.", off_sentence(why)))?,
+            _ => out.line("Tracing is off; `tracewell enable` switches it on.")?,
+        }
         return out.line(format_args!("  directory {}", safe(&report.dir)));
     };
     out.line("Tracing is on.")?;
@@ -55,8 +51,16 @@ fn head(report: &Report, out: &mut Out) -> Result<(), Failure> {
     for (field, reduction) in &session.reductions {
         out.line(format_args!("  reduced   {} as {reduction}", safe(field)))?;
     }
-    let most = if session.max_bytes == 0 { "no limit of size".into() } else { size(session.max_bytes) };
-    out.line(format_args!("  keeps     {most}, {}", span(session.max_age_seconds)))
+    let most = if session.max_bytes == 0 {
+        "no limit of size".into()
+    } else {
+        format!("at most {}", size(session.max_bytes))
+    };
+    let age = match session.max_age_seconds {
+        0 => "no limit of age".into(),
+        seconds => span(seconds),
+    };
+    out.line(format_args!("  keeps     {most}, {age}; the oldest goes first"))
 }
 
 fn one(component: &Component, out: &mut Out) -> Result<(), Failure> {
@@ -64,13 +68,16 @@ fn one(component: &Component, out: &mut Out) -> Result<(), Failure> {
     out.push(&format!("  {}{pid}: ", safe(&component.component)))?;
     if component.delivers {
         out.push(&format!(
-            "{} events, {} rings ({})",
-            number(component.delivered),
-            component.rings,
+            "{}, {} ({})",
+            count(component.delivered, "event"),
+            count(component.rings as u64, "ring"),
             size(component.ring_bytes)
         ))?;
         if component.lost != 0 {
             out.push(&format!(", {} lost", number(component.lost)))?;
+        }
+        if let Some(problem) = &component.problem {
+            out.push(&format!("; {}", safe(problem)))?;
         }
         return out.line("");
     }

@@ -115,7 +115,9 @@ fn status_explains_silence() {
     assert_eq!(component("scanner")["delivered"], 1, "of the present session");
     let text = place.run(&["status"]).ok().stdout;
     assert!(
-        text.contains("1 events") && text.contains("rings") && text.contains("the session that is on"),
+        text.contains("1 event, 1 ring (")
+            && text.contains("rings")
+            && text.contains("the session that is on"),
         "{text}"
     );
     std::thread::sleep(std::time::Duration::from_millis(1100));
@@ -161,12 +163,30 @@ fn purge_deletes_what_is_finished_and_nothing_else() {
 }
 
 #[test]
-fn completions_for_every_shell() {
+fn what_keeps_a_component_from_writing_is_said() {
+    use std::os::unix::fs::FileExt;
+    use tracewell_schema::format::control::{SLOT_LEN, SLOTS};
     let place = Place::new();
-    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        let script = place.run(&["completions", shell]).ok().stdout;
-        assert!(script.contains("tracewell") && script.contains("opt-in"), "{shell}");
-    }
-    let help = place.run(&["--help"]).ok().stdout;
-    assert!(help.contains("Examples:") && !help.contains("demo-component"), "{help}");
+    place.run(&["enable"]).ok();
+    let tracer = place.tracer("scanner");
+    tracewell::emit!(tracer, tracewell::catalog::ErrorRaised { code: 1, ..Default::default() });
+    // As the segment writer tells it in the attach slot: state 4, and the error number of a full disk.
+    let page = std::fs::OpenOptions::new().read(true).write(true).open(place.base().join("control")).unwrap();
+    let mut slot = [0; SLOT_LEN];
+    let at = (0..192).map(|i| (SLOTS + i * SLOT_LEN) as u64).find(|at| {
+        page.read_exact_at(&mut slot, *at).unwrap();
+        slot[..4] == std::process::id().to_le_bytes()
+    });
+    page.write_all_at(&4_u32.to_le_bytes(), at.unwrap() + 4).unwrap();
+    page.write_all_at(&28_u32.to_le_bytes(), at.unwrap() + 48).unwrap();
+    let status = json(place.run(&["status", "--json"]));
+    let problem = status["components"][0]["problem"].as_str().unwrap();
+    let folder = status["session"]["folder"].as_str().unwrap();
+    assert_eq!(
+        problem,
+        format!(
+            "cannot write to {folder}: no space left on device; make room; what is recorded meanwhile waits in memory"
+        )
+    );
+    assert!(place.run(&["status"]).ok().stdout.contains(problem));
 }

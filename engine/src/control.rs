@@ -5,7 +5,7 @@
 //! (generation, checksum, boot, expiry) before a ring is made; whatever is wrong with it means *off*.
 #![allow(unsafe_code)]
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
@@ -23,9 +23,11 @@ mod lock;
 mod maps;
 mod opt_in;
 mod page;
+pub(crate) mod roots;
 mod slots;
 mod types;
 
+pub use roots::{ROOTS_FILE, RingRoots};
 pub use types::{AttachedComponent, ControlStatus, EnableRequest, SessionInfo, Why};
 
 const FILE: &str = "control";
@@ -38,6 +40,8 @@ pub struct Control {
     path: PathBuf,
     /// Device and inode.
     file_id: (u64, u64),
+    /// False: only looked at.
+    writable: bool,
     slot: Mutex<Option<usize>>,
 }
 
@@ -69,6 +73,27 @@ impl Control {
             Ok(file) => Self::map(folder, &file, dirs).map(Some),
             Err(e) => missing(e),
         }
+    }
+
+    /// Looks at the page if it exists, also where this user may not write it or the file system is read-only. It cannot
+    /// be changed through this.
+    ///
+    /// # Errors
+    /// As [`Control::open`].
+    pub fn open_read_only(dirs: &Dirs) -> io::Result<Option<Self>> {
+        let missing = |e: io::Error| if e.kind() == io::ErrorKind::NotFound { Ok(None) } else { Err(e) };
+        let opened = fs::open_private_dir(dirs.base())
+            .and_then(|folder| fs::open_existing(&folder, FILE, false).map(|file| (folder, file)));
+        let (folder, file) = match opened {
+            Ok(both) => both,
+            Err(e) => return missing(e),
+        };
+        let meta = Self::check_len(&file)?;
+        // SAFETY: the file is this user's alone (checked) and is never made shorter by us. The mapping is private: it
+        // shows what others store, as no page of it is ever stored to by us (`writable` is false), and a store would
+        // reach nobody. Like the shared mapping it is only read by atomic loads, which read-only memory may not have.
+        let map = unsafe { MmapOptions::new().len(layout::FILE_LEN).map_copy(&file) }?;
+        Ok(Some(Self::of(map.into(), folder, &meta, dirs, false)))
     }
 
     /// Makes the file whole under another name first: nobody ever maps a short page.
@@ -107,7 +132,7 @@ impl Control {
         }
     }
 
-    fn map(folder: OwnedFd, file: &File, dirs: &Dirs) -> io::Result<Self> {
+    fn check_len(file: &File) -> io::Result<Metadata> {
         let meta = file.metadata()?;
         if meta.len() != layout::FILE_LEN as u64 {
             return Err(io::Error::new(
@@ -119,14 +144,18 @@ impl Control {
                 ),
             ));
         }
+        Ok(meta)
+    }
+
+    fn map(folder: OwnedFd, file: &File, dirs: &Dirs) -> io::Result<Self> {
+        let meta = Self::check_len(file)?;
         let map = MmapOptions::new().len(layout::FILE_LEN).map_raw(file)?;
-        Ok(Self {
-            map,
-            folder,
-            path: dirs.control(),
-            file_id: (meta.dev(), meta.ino()),
-            slot: Mutex::new(None),
-        })
+        Ok(Self::of(map, folder, &meta, dirs, true))
+    }
+
+    fn of(map: MmapRaw, folder: OwnedFd, meta: &Metadata, dirs: &Dirs, writable: bool) -> Self {
+        let file_id = (meta.dev(), meta.ino());
+        Self { map, folder, path: dirs.control(), file_id, writable, slot: Mutex::new(None) }
     }
 
     fn word(&self, offset: usize) -> &AtomicU64 {
@@ -193,6 +222,26 @@ mod tests {
         assert_eq!(names, [FILE]);
         let meta = std::fs::metadata(dirs.control()).unwrap();
         assert_eq!((meta.len(), meta.permissions().mode() & 0o777), (layout::FILE_LEN as u64, 0o600));
+    }
+
+    #[test]
+    fn who_only_looks_needs_no_right_to_write_and_sees_every_change() {
+        let (_dir, dirs, control) = control();
+        chmod(&dirs.control(), 0o400);
+        let seen = Control::open_read_only(&dirs).unwrap().unwrap();
+        assert_eq!(seen.snapshot(), Err(Why::Off));
+        let session = control.enable(&dirs, &EnableRequest::default()).unwrap();
+        assert_eq!(seen.snapshot().unwrap().session_id, session.id);
+        for refused in [seen.disable(), seen.enable(&dirs, &EnableRequest::default()).map(drop)] {
+            assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::ReadOnlyFilesystem);
+        }
+        seen.claim_slot("scanner");
+        assert!(!seen.expire_if_due() && control.attached().is_empty());
+        assert_eq!(control.snapshot().unwrap().session_id, session.id);
+        control.disable().unwrap();
+        assert_eq!(seen.snapshot(), Err(Why::Off));
+        std::fs::remove_file(dirs.control()).unwrap();
+        assert!(Control::open_read_only(&dirs).unwrap().is_none());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! ```text
 //! BASE/control            the control page
 //! BASE/settings.toml      what the user chose
+//! BASE/ring-roots         every RINGS that components of this BASE have used
 //! BASE/sessions/NAME/     one folder of segments a session
 //! RINGS/COMPONENT-PID-..  one ring folder a process, on tmpfs
 //! ```
@@ -25,6 +26,7 @@ use crate::fs;
 pub struct Dirs {
     base: PathBuf,
     ring_root: PathBuf,
+    usual: Vec<PathBuf>,
 }
 
 /// Why no directory can be used.
@@ -94,9 +96,14 @@ fn base_of(given: Option<&Path>, uid: u32, env: Env<'_>) -> Result<PathBuf, DirE
         .ok_or(DirError::NoHome)
 }
 
-fn ring_root_of(base: &Path, uid: u32, env: Env<'_>) -> PathBuf {
+/// The name of a base among the ring roots of a place.
+fn ring_root_name(base: &Path) -> String {
     let hash = blake3::hash(base.as_os_str().as_encoded_bytes());
-    let name = hex(&hash.as_bytes()[..8]);
+    hex(&hash.as_bytes()[..8])
+}
+
+fn ring_root_of(base: &Path, uid: u32, env: Env<'_>) -> PathBuf {
+    let name = ring_root_name(base);
     let runtime = env("TRACEWELL_RING_DIR")
         .or_else(|| if uid == 0 { Some("/run".into()) } else { env("XDG_RUNTIME_DIR") })
         .filter(|r| r.is_absolute() && fs::is_tmpfs(r));
@@ -106,6 +113,20 @@ fn ring_root_of(base: &Path, uid: u32, env: Env<'_>) -> PathBuf {
         None => PathBuf::from(format!("/dev/shm/tracewell-{uid}")),
     };
     root.join(name)
+}
+
+/// Where rings of a base lie whatever the environment of a component was, but for what it alone can know.
+fn usual_ring_roots(base: &Path, uid: u32, env: Env<'_>) -> Vec<PathBuf> {
+    let name = ring_root_name(base);
+    let given = ["TRACEWELL_RING_DIR", "XDG_RUNTIME_DIR"].into_iter().filter_map(env);
+    let runtime = if uid == 0 { "/run".into() } else { PathBuf::from(format!("/run/user/{uid}")) };
+    let mut roots: Vec<_> = given
+        .chain([runtime])
+        .filter(|r| r.is_absolute() && fs::is_tmpfs(r))
+        .map(|r| r.join("tracewell").join(&name))
+        .collect();
+    roots.push(PathBuf::from(format!("/dev/shm/tracewell-{uid}")).join(name));
+    roots
 }
 
 impl Dirs {
@@ -121,7 +142,8 @@ impl Dirs {
         // Two ways to name a directory must lead to the same rings, also before it exists.
         let canonical = canonical(&absolute).map_err(unusable)?;
         let ring_root = ring_root_of(&canonical, uid, &env);
-        Ok(Self { base: canonical, ring_root })
+        let usual = usual_ring_roots(&canonical, uid, &env);
+        Ok(Self { base: canonical, ring_root, usual })
     }
 
     /// The same with another place for the rings.
@@ -159,6 +181,17 @@ impl Dirs {
     #[must_use]
     pub fn ring_root(&self) -> &Path {
         &self.ring_root
+    }
+
+    /// Places where components with another environment may have their rings; see [`crate::control::RingRoots`].
+    pub(crate) fn usual_ring_roots(&self) -> &[PathBuf] {
+        &self.usual
+    }
+
+    /// Whether a place of ring folders is of this base alone by its name.
+    #[must_use]
+    pub fn is_own_ring_root(&self, root: &Path) -> bool {
+        root.file_name().is_some_and(|name| name == ring_root_name(&self.base).as_str())
     }
 
     /// A session's folder: when it was enabled (UTC) and the start of its id.
@@ -245,6 +278,10 @@ mod tests {
         assert_eq!(ring_root_of(base, 1000, &disk), Path::new("/dev/shm/tracewell-1000").join(name));
         assert_eq!(ring_root_of(base, 1000, &runtime), Path::new("/dev/shm/tracewell").join(name));
         assert_ne!(ring_root_of(Path::new("/other"), 1000, &no_env).file_name(), Some(name.as_os_str()));
+        // Whatever the environment of a component: who looks without one tries what is usual.
+        let usual = usual_ring_roots(base, 1000, &runtime);
+        assert!(usual.contains(&ring_root_of(base, 1000, &runtime)));
+        assert!(usual.contains(&ring_root_of(base, 1000, &no_env)));
     }
 
     #[test]

@@ -142,7 +142,7 @@ impl<'a> Drain<'a> {
     fn run(&mut self, inner: &std::sync::Weak<Inner>) -> Option<Arc<Inner>> {
         let is_coarse = self.state.stamp == Stamp::Coarse;
         let mut next_control = Instant::now();
-        let mut asked = 0;
+        let (mut asked, mut told_errno) = (0, 0);
         loop {
             if is_coarse {
                 clock::publish();
@@ -165,6 +165,11 @@ impl<'a> Drain<'a> {
                 let inner = inner.upgrade()?;
                 if self.state.stop.load(Ordering::Acquire) || !inner.session_is_on(self.state) {
                     return Some(inner);
+                }
+                let errno = self.state.stats.write_errno.load(Ordering::Relaxed);
+                if errno != told_errno {
+                    told_errno = errno;
+                    inner.tell_write_failure(errno);
                 }
             }
             if self.state.stop.load(Ordering::Acquire) {

@@ -37,7 +37,7 @@ macro_rules! emit {
     ($tracer:expr, $($event:ident)::+ { $($field:tt)* } $(,)?) => {{
         let tracer: &$crate::Tracer = &$tracer;
         if tracer.is_enabled::<$($event)::+>() {
-            tracer.emit(&$($event)::+ { $($field)* });
+            tracer.emit_owned($($event)::+ { $($field)* });
         }
     }};
     ($tracer:expr, $event:expr $(,)?) => {{
@@ -60,28 +60,58 @@ impl Tracer {
     #[inline(always)]
     pub fn emit_with<E: Event>(&self, make: impl FnOnce() -> E) {
         if self.is_enabled::<E>() {
-            self.emit(&make());
+            self.emit_owned(make());
         }
     }
 
     /// Emits an event whose type is on. Prefer [`emit!`](crate::emit), which checks that first.
-    ///
-    /// Everything that is not the plain case leaves through a tail call, so that the plain case saves no registers.
     #[inline]
     pub fn emit<E: Event>(&self, event: &E) {
+        match self.emit_plain(event) {
+            Outcome::Done => {}
+            Outcome::Other(producer, epoch) => emit_other(producer, event, epoch),
+            Outcome::Cold => self.emit_cold(event),
+        }
+    }
+
+    /// As [`Tracer::emit`]. The event goes to memory only on the ways that are not the plain one.
+    #[doc(hidden)]
+    #[inline(always)]
+    pub fn emit_owned<E: Event>(&self, event: E) {
+        #[cold]
+        #[inline(never)]
+        fn other<E: Event>(producer: &Producer, event: E, epoch: u64) {
+            emit_other(producer, &event, epoch);
+        }
+        #[cold]
+        #[inline(never)]
+        fn cold<E: Event>(tracer: &Tracer, event: E) {
+            tracer.emit_cold(&event);
+        }
+        match self.emit_plain(&event) {
+            Outcome::Done => {}
+            Outcome::Other(producer, epoch) => other(producer, event, epoch),
+            Outcome::Cold => cold(self, event),
+        }
+    }
+
+    /// The hot path: the plain case.
+    #[inline(always)]
+    fn emit_plain<E: Event>(&self, event: &E) -> Outcome<'_> {
         let slot = thread::current();
         if slot.is_null() {
-            return self.emit_cold(event);
+            return Outcome::Cold;
         }
         // SAFETY: not null, so `thread::adopt` or `select` set it to a slot of this very thread; slots are never
         // unmapped, and only this thread writes them.
         let producer = unsafe { &*slot };
         let Some(epoch) = self.enter(producer) else {
             // The slot is another tracer's, of a closed session, wiped by a fork, or this emit is inside another.
-            return self.emit_cold(event);
+            return Outcome::Cold;
         };
         let index = E::slot().index();
-        let len = HEADER_LEN + event.encoded_len();
+        // More than a record may have if a value must be cut.
+        let len = HEADER_LEN + event.short_len();
         let (head, stamp) = (producer.head.get(), producer.stamp.get());
         let end = head + padded(len);
         let is_plain = known(producer, index) == PLAIN
@@ -89,15 +119,16 @@ impl Tracer {
             && len <= MAX_RECORD
             && stamp != Stamp::Monotonic;
         if !is_plain {
-            return emit_other(producer, event, epoch);
+            return Outcome::Other(producer, epoch);
         }
         attempt(producer);
-        // SAFETY: the caller's epoch holds (`enter`), and `[head, end)` is at or below the limit, so free (`claim_at`).
+        // SAFETY: the epoch holds (`enter`), and `[head, end)` is at or below the limit.
         let out = unsafe { claim_at(producer, head, len) };
         write_header(&mut *out, stamp, len, index, KIND_EVENT, 0);
-        event.encode(&mut out[HEADER_LEN..]);
+        event.encode_short(&mut out[HEADER_LEN..]);
         commit(producer, end);
         leave(producer, epoch);
+        Outcome::Done
     }
 
     /// Takes this thread's slot for an emit of this tracer; gives the epoch to [`leave`] with. `None` if it is not
@@ -115,6 +146,15 @@ impl Tracer {
         producer.epoch.store(epoch, Ordering::Release);
         None
     }
+}
+
+/// What [`Tracer::emit_plain`] leaves to do.
+enum Outcome<'a> {
+    Done,
+    /// Entered, but not the plain case.
+    Other(&'a Producer, u64),
+    /// Not entered.
+    Cold,
 }
 
 /// Gives the slot back.

@@ -43,12 +43,24 @@ impl fmt::Display for AttachError {
                 "ring size {bytes} cannot be used: give a power of two from 65536 to 268435456 bytes"
             ),
             Self::Dir(e) => e.fmt(f),
-            Self::Control { path, source } => write!(
-                f,
-                "cannot use the control page {}: {source}; check that the file belongs to this user and has mode 0600",
-                path.display()
-            ),
+            Self::Control { path, source } => {
+                write!(f, "cannot use the control page {}: {source}{}", path.display(), remedy(source))
+            }
         }
+    }
+}
+
+/// What to do about a control page that cannot be made or mapped, if the error itself does not say it.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        _ if error.raw_os_error().is_none() => "",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; make room, or let TRACEWELL_DIR name another directory"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "; let TRACEWELL_DIR name a directory that this user may write"
+        }
+        _ => "; check that the directory and the file belong to this user, with modes 700 and 600",
     }
 }
 
@@ -115,5 +127,19 @@ impl StateError {
 impl fmt::Display for StateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.path.display(), self.source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_has_its_remedy_and_has_it_once() {
+        let text = |source| AttachError::Control { path: "/x/control".into(), source }.to_string();
+        assert!(text(io::Error::from_raw_os_error(libc::ENOSPC)).contains("make room"));
+        assert!(text(io::Error::from_raw_os_error(libc::EROFS)).contains("may write"));
+        let own = text(io::Error::other("it has mode 755; run chmod 700 on it"));
+        assert!(own.ends_with("chmod 700 on it"), "{own}");
     }
 }

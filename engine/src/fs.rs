@@ -188,18 +188,23 @@ pub fn create_new(dir: impl AsFd, name: &str) -> io::Result<File> {
 pub fn open_existing(dir: impl AsFd, name: &str, write: bool) -> io::Result<File> {
     let access = if write { OFlags::RDWR } else { OFlags::RDONLY };
     let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let fd = rustix::fs::openat(dir, name, flags, Mode::empty())?;
+    let fd = rustix::fs::openat(dir, name, flags, Mode::empty()).map_err(|e| match e {
+        rustix::io::Errno::LOOP => {
+            refuse("it is a symbolic link; put the file itself there, or remove the link")
+        }
+        other => other.into(),
+    })?;
     let stat = rustix::fs::fstat(&fd)?;
     let me = rustix::process::geteuid().as_raw();
     if stat.st_mode & libc::S_IFMT != libc::S_IFREG {
-        return Err(refuse("not a regular file"));
+        return Err(refuse("it is no regular file; remove it"));
     }
     if stat.st_uid != me && stat.st_uid != 0 {
         return Err(refuse(format!("the file belongs to user {}", stat.st_uid)));
     }
     if stat.st_nlink != 1 || stat.st_mode & 0o077 != 0 {
         return Err(refuse(format!(
-            "the file has mode {:o} and {} names; it must have mode 600 and one name",
+            "the file has mode {:o} and {} names; it must have mode 600 (run chmod 600 on it) and one name",
             stat.st_mode & 0o7777,
             stat.st_nlink
         )));

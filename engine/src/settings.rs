@@ -1,10 +1,9 @@
 //! What the user chose, in `settings.toml` beside the control page: the defaults of `tracewell enable`.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tracewell_schema::format::control::{MAX_OPT_INS, MAX_REDUCTIONS};
@@ -13,6 +12,13 @@ use tracewell_schema::{Category, Level, Reduction};
 use crate::control::EnableRequest;
 use crate::dirs::Dirs;
 use crate::{fs, uuid};
+
+mod error;
+mod units;
+
+use error::REPLACE;
+pub use error::SettingsError;
+pub use units::{format_duration, format_size, parse_duration, parse_size};
 
 const FILE: &str = "settings.toml";
 /// Longest settings file that is read, in bytes.
@@ -61,106 +67,8 @@ impl Default for Settings {
     }
 }
 
-/// What is wrong with the settings.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum SettingsError {
-    /// The file cannot be read or written.
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The file is not TOML, or has unknown keys.
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// Where and what.
-        message: String,
-    },
-    /// A value cannot be used.
-    Value {
-        /// The key.
-        key: String,
-        /// What is wrong and what would be right.
-        message: String,
-    },
-}
-
-impl fmt::Display for SettingsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io { path, source } => write!(f, "settings {}: {source}", path.display()),
-            Self::Syntax { path, message } => {
-                write!(f, "settings {}: {message}; correct it or remove the file", path.display())
-            }
-            Self::Value { key, message } => write!(f, "{key}: {message}"),
-        }
-    }
-}
-
-impl std::error::Error for SettingsError {}
-
-/// Units of sizes, greatest first.
-const SIZES: [(u8, u64); 4] = [(b'T', 1 << 40), (b'G', 1 << 30), (b'M', 1 << 20), (b'K', 1 << 10)];
-/// Units of durations in seconds, greatest first.
-const DURATIONS: [(u8, u64); 4] = [(b'd', 86_400), (b'h', 3600), (b'm', 60), (b's', 1)];
-
 /// Smallest total that retention can keep to.
 const MIN_TOTAL: u64 = 128 << 10;
-
-/// A size as "512", "64K", "16M", "1G", "2T", in powers of 1024.
-///
-/// # Errors
-/// What would be right.
-pub fn parse_size(text: &str) -> Result<u64, String> {
-    let bad = || format!("{text:?} is no size; write a number with K, M, G or T, as \"512M\"");
-    let trimmed = text.trim();
-    let unit =
-        trimmed.as_bytes().last().and_then(|b| SIZES.iter().find(|(c, _)| *c == b.to_ascii_uppercase()));
-    let (digits, factor) = match unit {
-        Some((_, factor)) => (trimmed.get(..trimmed.len() - 1).unwrap_or_default(), *factor),
-        None => (trimmed, 1),
-    };
-    digits.trim().parse::<u64>().ok().and_then(|n| n.checked_mul(factor)).ok_or_else(bad)
-}
-
-/// A size as [`parse_size`] reads it, exact: in the greatest unit that divides it.
-#[must_use]
-pub fn format_size(bytes: u64) -> String {
-    match SIZES.iter().find(|(_, factor)| bytes != 0 && bytes.is_multiple_of(*factor)) {
-        Some((unit, factor)) => format!("{}{}", bytes / factor, char::from(*unit)),
-        None => bytes.to_string(),
-    }
-}
-
-/// A duration of whole seconds as [`parse_duration`] reads it, exact: in the greatest unit that divides it.
-#[must_use]
-pub fn format_duration(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match DURATIONS.iter().find(|(_, unit)| seconds != 0 && seconds.is_multiple_of(*unit)) {
-        Some((name, unit)) => format!("{}{}", seconds / unit, char::from(*name)),
-        None => format!("{seconds}s"),
-    }
-}
-
-/// A duration as "90s", "30m", "2h", "7d".
-///
-/// # Errors
-/// What would be right.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let bad = || format!("{text:?} is no duration; write a number with s, m, h or d, as \"30m\"");
-    let trimmed = text.trim();
-    let last = trimmed.as_bytes().last();
-    let (_, unit) = last.and_then(|b| DURATIONS.iter().find(|(c, _)| c == b)).ok_or_else(bad)?;
-    let n: u64 = trimmed.get(..trimmed.len() - 1).unwrap_or_default().trim().parse().map_err(|_| bad())?;
-    let unit = *unit;
-    match n.checked_mul(unit) {
-        Some(seconds @ 1..=31_536_000) => Ok(Duration::from_secs(seconds)),
-        _ => Err(format!("{text:?} is out of range; it lasts from 1s to 365d")),
-    }
-}
 
 fn level_of(text: &str) -> Result<u8, String> {
     if text == "off" {
@@ -174,19 +82,20 @@ impl Settings {
     /// The settings of a trace directory; the defaults if there is no file.
     ///
     /// # Errors
-    /// If the file is there but cannot be used.
+    /// If the file is there but cannot be used, a value in it included.
     pub fn load(dirs: &Dirs) -> Result<Self, SettingsError> {
         let path = dirs.settings();
-        let io = |source| SettingsError::Io { path: path.clone(), source };
         let opened = fs::open_private_dir(dirs.base()).and_then(|d| fs::open_existing(d, FILE, false));
         let mut text = String::new();
-        match opened {
+        match opened.and_then(|file| file.take(MAX_FILE).read_to_string(&mut text)) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(e) => return Err(io(e)),
-            Ok(file) => file.take(MAX_FILE).read_to_string(&mut text).map_err(io)?,
-        };
-        toml::from_str(&text)
-            .map_err(|e| SettingsError::Syntax { path: path.clone(), message: e.to_string() })
+            Err(e) => return Err(SettingsError::reading(&path, &e)),
+            Ok(_) => {}
+        }
+        let settings: Self =
+            toml::from_str(&text).map_err(|e| SettingsError::of_file(&path, describe(&e, &text)))?;
+        settings.to_request().map_err(|e| SettingsError { path: Some(path), remedy: REPLACE, ..e })?;
+        Ok(settings)
     }
 
     /// Writes the file anew, as a whole.
@@ -194,24 +103,27 @@ impl Settings {
     /// # Errors
     /// If it cannot be written; then the old one is as it was.
     pub fn save(&self, dirs: &Dirs) -> Result<(), SettingsError> {
+        self.prepare(dirs)?.commit()
+    }
+
+    /// Writes them beside the file, so that [`PreparedSettings::commit`] needs no room any more.
+    ///
+    /// # Errors
+    /// If they cannot be written; then nothing is left of them.
+    pub fn prepare(&self, dirs: &Dirs) -> Result<PreparedSettings, SettingsError> {
         let path = dirs.settings();
-        let io = |source| SettingsError::Io { path: path.clone(), source };
-        let text = toml::to_string(self)
-            .map_err(|e| SettingsError::Syntax { path: path.clone(), message: e.to_string() })?;
-        let folder = fs::create_private_dir_all(dirs.base()).map_err(io)?;
+        let fail = |e: io::Error| SettingsError::writing(&path, &e);
+        let text = toml::to_string(self).map_err(|e| fail(io::Error::other(e)))?;
+        let folder = fs::create_private_dir_all(dirs.base()).map_err(fail)?;
         let name = format!(".settings-{}", tracewell_schema::format::hex(&uuid::random()[..8]));
-        let written = fs::create_new(&folder, &name).and_then(|mut file| {
-            file.write_all(b"# What `tracewell enable` records when it is not told otherwise.\n")?;
-            file.write_all(text.as_bytes())?;
-            file.sync_data()
-        });
-        written
-            .and_then(|()| fs::rename_at(&folder, &name, FILE))
-            .and_then(|()| fs::sync_dir(&folder))
-            .map_err(|e| {
-                let _ = fs::unlink_at(&folder, &name);
-                io(e)
-            })
+        let mut file = fs::create_new(&folder, &name).map_err(fail)?;
+        // From here on dropping it removes the file.
+        let prepared = PreparedSettings { folder, name: Some(name), path: path.clone() };
+        file.write_all(b"# What `tracewell enable` records when it is not told otherwise.\n")
+            .and_then(|()| file.write_all(text.as_bytes()))
+            .and_then(|()| file.sync_data())
+            .map_err(fail)?;
+        Ok(prepared)
     }
 
     /// What they mean.
@@ -221,7 +133,7 @@ impl Settings {
     pub fn to_request(&self) -> Result<EnableRequest, SettingsError> {
         let value = |key: &str| {
             let key = key.to_owned();
-            move |message: String| SettingsError::Value { key: key.clone(), message }
+            move |message: String| SettingsError::value(&key, message)
         };
         let base = if self.only { 0 } else { level_of(&self.level).map_err(value("level"))? };
         let mut levels = [base; 32];
@@ -286,8 +198,47 @@ impl Settings {
     }
 }
 
+/// What is wrong with the text, in one line.
+fn describe(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.map_or_else(String::new, |b| format!("line {}: ", b.matches('\n').count() + 1));
+    format!("{line}{}", error.message().replace('\n', ", "))
+}
+
+/// Settings that are written, but not in effect; dropping them forgets them.
+#[derive(Debug)]
+pub struct PreparedSettings {
+    folder: OwnedFd,
+    name: Option<String>,
+    path: PathBuf,
+}
+
+impl PreparedSettings {
+    /// Puts them in the place of the former ones.
+    ///
+    /// # Errors
+    /// If that is not possible; then the former ones are as they were.
+    pub fn commit(mut self) -> Result<(), SettingsError> {
+        if let Some(name) = &self.name {
+            fs::rename_at(&self.folder, name, FILE).map_err(|e| SettingsError::writing(&self.path, &e))?;
+        }
+        self.name = None;
+        fs::sync_dir(&self.folder).map_err(|e| SettingsError::writing(&self.path, &e))
+    }
+}
+
+impl Drop for PreparedSettings {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name {
+            let _ = fs::unlink_at(&self.folder, name);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -306,26 +257,6 @@ mod tests {
         settings.categories.insert("nonsense".into(), "debug".into());
         let error = settings.to_request().unwrap_err().to_string();
         assert!(error.contains("nonsense") && error.contains("detection"), "{error}");
-    }
-
-    #[test]
-    fn sizes_and_durations() {
-        assert_eq!(parse_size("512M"), Ok(512 << 20));
-        assert_eq!((parse_size("7"), parse_size(" 2 t ")), (Ok(7), Ok(2 << 40)));
-        for bad in ["99999999999G", "", "M", "é", "-1", "1.5G"] {
-            assert!(parse_size(bad).unwrap_err().contains("512M"), "{bad}");
-        }
-        assert_eq!(parse_duration("2h"), Ok(Duration::from_secs(7200)));
-        for bad in ["0s", "5", "", "m", "é", "366d", "99999999999999999999d"] {
-            assert!(parse_duration(bad).is_err(), "{bad}");
-        }
-        for text in ["512M", "1G", "1025", "1K", "3T", "0"] {
-            assert_eq!(format_size(parse_size(text).unwrap()), text);
-        }
-        for text in ["90s", "30m", "25h", "7d"] {
-            assert_eq!(format_duration(parse_duration(text).unwrap()), text);
-        }
-        assert_eq!(format_duration(Duration::ZERO), "0s");
     }
 
     #[test]
@@ -359,14 +290,36 @@ mod tests {
         Settings::default().save(&dirs).unwrap();
         assert_eq!(std::fs::metadata(dirs.settings()).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(dirs.base()).unwrap().count(), 1, "no temporary file is left");
-        for text in ["level = ", "colour = \"red\"", "level = 7"] {
+        let texts: [(&[u8], &str); 6] = [
+            (b"level = ", "line 1"),
+            (b"\ncolour = \"red\"", "line 2: unknown field `colour`"),
+            (b"level = 7", "line 1"),
+            (b"level = \"loud\"", "level: "),
+            (b"max_size = \"1K\"", "max_size: "),
+            (b"level = \"\xff\"", "not UTF-8"),
+        ];
+        for (text, part) in texts {
             std::fs::write(dirs.settings(), text).unwrap();
             let error = Settings::load(&dirs).unwrap_err().to_string();
-            assert!(error.contains("settings.toml") && error.contains("correct it"), "{error}");
-            assert_eq!(std::fs::read_to_string(dirs.settings()).unwrap(), text);
+            for part in ["settings.toml: ", part, "edit or delete it", "enable --defaults"] {
+                assert!(error.contains(part), "{part}: {error}");
+            }
+            assert!(!error.contains('\n'), "{error}");
+            assert_eq!(std::fs::read(dirs.settings()).unwrap(), text);
         }
         std::fs::set_permissions(dirs.settings(), std::fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(Settings::load(&dirs).is_err(), "others can read it");
+        assert!(Settings::load(&dirs).unwrap_err().to_string().contains("chmod 600"), "others can read it");
+        std::fs::remove_file(dirs.settings()).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", dirs.settings()).unwrap();
+        let error = Settings::load(&dirs).unwrap_err().to_string();
+        assert!(error.contains("symbolic link") && error.contains("enable --defaults"), "{error}");
+        // Prepared settings change nothing until they are put in place, and leave nothing if they are not.
+        let debug = Settings { level: "debug".into(), ..Settings::default() };
+        drop(debug.prepare(&dirs).unwrap());
+        assert!(dirs.settings().is_symlink());
+        assert_eq!(std::fs::read_dir(dirs.base()).unwrap().count(), 1);
+        debug.prepare(&dirs).unwrap().commit().unwrap();
+        assert_eq!(Settings::load(&dirs).unwrap(), debug);
         Settings::default().save(&dirs).unwrap();
         assert_eq!(Settings::load(&dirs).unwrap(), Settings::default());
     }

@@ -144,6 +144,7 @@ impl State {
             parent_uuid: parent,
         };
         let root = config.dirs.ring_root();
+        crate::control::roots::record(&config.dirs);
         let name = process_file::folder_name(&identity);
         let ring_folder = root.join(&name);
         let make = || {
@@ -401,6 +402,7 @@ impl State {
         stats.rings = rings.len() as u64;
         for (reason, lost) in stats.lost.iter_mut().enumerate() {
             *lost += self.orphans[reason].load(Ordering::Relaxed);
+            *lost += counters.lost_before[reason].load(Ordering::Relaxed);
             for ring in rings.iter().filter(|r| r.state() != crate::ring::FREE) {
                 *lost += ring.lost(reason).load(Ordering::Relaxed);
             }

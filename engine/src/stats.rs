@@ -41,6 +41,10 @@ pub(crate) struct Counters {
     pub(crate) written_bytes: AtomicU64,
     pub(crate) blocks: AtomicU64,
     pub(crate) write_errors: AtomicU64,
+    /// Why the segment writer cannot write now; 0 if it can.
+    pub(crate) write_errno: AtomicI32,
+    /// Losses of rings whose threads are gone, by reason.
+    pub(crate) lost_before: [AtomicU64; 8],
     ring_errno: AtomicI32,
 }
 

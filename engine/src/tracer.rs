@@ -120,7 +120,7 @@ impl Builder {
     }
 
     /// The directory of the ring folders, on tmpfs. Default: derived from the trace directory, below `/run` or
-    /// `$XDG_RUNTIME_DIR` or `/dev/shm`. Readers look there too; with another place they must be told.
+    /// `$XDG_RUNTIME_DIR` or `/dev/shm`. Written down beside the control page, so that readers find it.
     #[must_use]
     pub fn ring_dir(mut self, dir: impl AsRef<Path>) -> Self {
         self.ring_dir = Some(dir.as_ref().to_owned());
@@ -518,6 +518,15 @@ impl Inner {
             if let Some(control) = &self.control {
                 control.set_slot_attached();
             }
+        }
+    }
+
+    /// Tells `tracewell status` why nothing can be written; 0 = it can again.
+    pub(crate) fn tell_write_failure(&self, errno: i32) {
+        match &self.control {
+            Some(control) if errno == 0 => control.set_slot_emitting(),
+            Some(control) => control.set_slot_write_failed(errno),
+            None => {}
         }
     }
 

@@ -110,6 +110,9 @@ impl Writer<'_> {
             Job::RingEnd(ring) => {
                 let counters = [ring.counters(true)];
                 if self.persist(|w| w.segments.write_counters(&counters, w.state)) {
+                    for (sum, lost) in self.state.stats.lost_before.iter().zip(counters[0].lost) {
+                        add(sum, lost);
+                    }
                     ring.set_free();
                 }
             }
@@ -156,6 +159,7 @@ impl Writer<'_> {
             match work(self).and_then(|()| self.segments.commit()) {
                 Ok(()) => {
                     self.failing_since = None;
+                    self.state.stats.write_errno.store(0, Ordering::Relaxed);
                     return true;
                 }
                 Err(error) => {
@@ -164,6 +168,8 @@ impl Writer<'_> {
                     self.segments.abandon();
                     let since = *self.failing_since.get_or_insert_with(Instant::now);
                     self.tell_failure(&error);
+                    let errno = error.raw_os_error().unwrap_or(libc::EIO);
+                    self.state.stats.write_errno.store(errno, Ordering::Relaxed);
                     let ending = self.closing || self.state.stop.load(Ordering::Relaxed);
                     if ending && since.elapsed() > LAST_TRIES {
                         return false;

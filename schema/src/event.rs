@@ -132,6 +132,12 @@ pub trait Event {
     fn encoded_len(&self) -> usize;
     /// Writes the payload into exactly [`Event::encoded_len`] bytes. Secrets are written as absent.
     fn encode(&self, out: &mut [u8]);
+    /// As [`Event::encoded_len`], but longer than any record if a value would be cut.
+    #[doc(hidden)]
+    fn short_len(&self) -> usize;
+    /// As [`Event::encode`], of an event whose [`Event::short_len`] fits a record: nothing is cut.
+    #[doc(hidden)]
+    fn encode_short(&self, out: &mut [u8]);
     /// Upper bound of what [`Event::encode_reduced`] writes, bytes.
     fn reduced_len_bound(&self) -> usize;
     /// Writes the payload as `plan` demands; returns its length.

@@ -29,7 +29,12 @@ impl ChangeLock {
 
     /// Waits up to two seconds.
     pub(super) fn take(folder: &OwnedFd) -> io::Result<Self> {
-        let deadline = Instant::now() + PATIENCE;
+        Self::take_within(folder, PATIENCE)
+    }
+
+    /// Waits up to some time.
+    pub(super) fn take_within(folder: &OwnedFd, patience: Duration) -> io::Result<Self> {
+        let deadline = Instant::now() + patience;
         loop {
             if let Some(lock) = Self::try_take(folder)? {
                 return Ok(lock);
@@ -40,7 +45,7 @@ impl ChangeLock {
                     "another command is changing the settings; try again",
                 ));
             }
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }

@@ -30,7 +30,11 @@ impl Mapped<'_> {
     fn is_line(&self, line: &[u8]) -> bool {
         let line = String::from_utf8_lossy(line);
         let mut fields = line.split_ascii_whitespace();
-        let Some(device) = fields.nth(3) else { return false };
+        // A command that only looks has a private mapping.
+        if !fields.nth(1).is_some_and(|access| access.ends_with('s')) {
+            return false;
+        }
+        let Some(device) = fields.nth(1) else { return false };
         if fields.next().and_then(|inode| inode.parse().ok()) != Some(self.inode) {
             return false;
         }
@@ -54,6 +58,7 @@ mod tests {
         assert!(file.is_line(b"7f00-7f01 rw-s 00000000 08:01 77    /other/name"));
         assert!(file.is_line(b"7f00-7f01 rw-s 00000000 00:31 77    /var/t w/control"));
         assert!(!file.is_line(b"7f00-7f01 rw-s 00000000 00:31 77    /other/name"));
+        assert!(!file.is_line(b"7f00-7f01 rw-p 00000000 08:01 77    /var/t w/control"), "only looks");
         assert!(!file.is_line(b"7f00-7f01 rw-s 00000000 08:01 78    /var/t w/control"));
         assert!(!file.is_line(b"") && !file.is_line(b"7f00-7f01 rw-p 00000000 00:00 0"));
     }

@@ -7,6 +7,7 @@ use tracewell_schema::format::control::{self as layout, ControlPage, NamedReduct
 
 use super::Control;
 use super::lock::ChangeLock;
+use super::roots;
 use super::types::{ControlStatus, EnableRequest, SessionInfo, Why};
 use crate::dirs::Dirs;
 use crate::{boot, fs, uuid};
@@ -81,6 +82,7 @@ impl Control {
 
     /// Whether the page may be written: ours, or new. Damage behind the first bytes is repaired by writing.
     fn check_writable(&self) -> io::Result<()> {
+        self.check_not_read_only()?;
         let start = self.copy(0, layout::GENERATION);
         if start.iter().all(|b| *b == 0) {
             return Ok(());
@@ -95,6 +97,10 @@ impl Control {
             );
         }
         Ok(())
+    }
+
+    fn check_not_read_only(&self) -> io::Result<()> {
+        if self.writable { Ok(()) } else { Err(io::ErrorKind::ReadOnlyFilesystem.into()) }
     }
 
     /// Writes a page. The caller holds the lock, which the parameter shows.
@@ -137,6 +143,7 @@ impl Control {
         if request.opt_in.len() > layout::MAX_OPT_INS || request.reduce.len() > layout::MAX_REDUCTIONS {
             return Err(invalid("at most 64 opt-ins and 128 reductions can be in effect"));
         }
+        self.check_not_read_only()?;
         let lock = ChangeLock::take(&self.folder)?;
         self.check_writable()?;
         let now = boot::realtime_ns();
@@ -166,6 +173,8 @@ impl Control {
                 .collect(),
         };
         fs::create_private_dir_all(&folder)?;
+        // Telling only; and with a file that is there, a component adds its own also on a full disk.
+        let _ = roots::add(&self.folder, &lock, dirs.ring_root());
         let expires_at = Some(page.expires_at).filter(|t| *t != 0);
         self.publish(&lock, page);
         Ok(SessionInfo { id: session_id, folder, expires_at })
@@ -176,6 +185,7 @@ impl Control {
     /// # Errors
     /// If the file is not a control page of this version, or another command holds the lock.
     pub fn disable(&self) -> io::Result<()> {
+        self.check_not_read_only()?;
         let lock = ChangeLock::take(&self.folder)?;
         self.check_writable()?;
         self.publish(&lock, ControlPage::default());
@@ -187,7 +197,7 @@ impl Control {
     pub fn expire_if_due(&self) -> bool {
         self.tell_seen();
         let is_due = || matches!(self.snapshot(), Err(Why::Expired | Why::OtherBoot | Why::Changing));
-        if !is_due() {
+        if !self.writable || !is_due() {
             return false;
         }
         let Ok(Some(lock)) = ChangeLock::try_take(&self.folder) else { return false };

@@ -20,6 +20,7 @@ const SEEN: usize = 56;
 const ATTACHED: u32 = 1;
 const EMITTING: u32 = 2;
 const FAILED: u32 = 3;
+const WRITE_FAILED: u32 = 4;
 
 const fn at(slot: usize) -> usize {
     layout::SLOTS + slot * layout::SLOT_LEN
@@ -77,7 +78,7 @@ impl Control {
     /// Takes an attach slot; without a free one the component works but is listed as a mapping only.
     pub(crate) fn claim_slot(&self, component: &str) {
         let mut own = self.slot.lock();
-        if own.is_some() {
+        if own.is_some() || !self.writable {
             return;
         }
         let pid = std::process::id();
@@ -138,6 +139,12 @@ impl Control {
         self.set_slot(FAILED, errno);
     }
 
+    /// The segment writer cannot write; what is recorded meanwhile waits in memory. [`Control::set_slot_emitting`] ends
+    /// it.
+    pub(crate) fn set_slot_write_failed(&self, errno: i32) {
+        self.set_slot(WRITE_FAILED, errno);
+    }
+
     /// In a forked child: the slot is the parent's.
     pub(crate) fn forget_slot_after_fork(&self) {
         if let Some(mut slot) = self.slot.try_lock() {
@@ -188,6 +195,11 @@ mod tests {
         other.set_slot_failed(libc::ENOSPC);
         let failed = &control.attached()[1];
         assert_eq!((failed.state, failed.errno), (3, libc::ENOSPC as u32));
+        other.set_slot_write_failed(libc::EROFS);
+        let failed = &control.attached()[1];
+        assert_eq!((failed.state, failed.errno), (4, libc::EROFS as u32));
+        other.set_slot_emitting();
+        assert_eq!((control.attached()[1].state, control.attached()[1].errno), (2, 0));
         drop(other);
         assert_eq!(control.attached().len(), 1, "dropping releases the slot");
         control.release_slot();

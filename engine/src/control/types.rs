@@ -98,7 +98,8 @@ pub struct AttachedComponent {
     pub pid: u32,
     /// Component name; empty if only the mapping was found.
     pub component: String,
-    /// 1 attached, 2 emitting, 3 could not make a ring; 0 if only the mapping was found.
+    /// 1 attached, 2 emitting, 3 could not make a ring, 4 emitting but its segments cannot be written; 0 if only the
+    /// mapping was found.
     pub state: u32,
     /// Error number of the failure; 0 if none.
     pub errno: u32,

@@ -25,6 +25,7 @@ pub(crate) fn expand(event: &EventInput) -> TokenStream {
 
     let (mut refs, mut fixed_fields, mut plain_fixed, mut lens, mut puts) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut short_fixed, mut short_lens, mut short_puts) = (Vec::new(), Vec::new(), Vec::new());
     let (mut bounds, mut reduced, mut locals) = (Vec::new(), Vec::new(), Vec::new());
     let mut plain = true;
     for (index, field) in event.fields.iter().enumerate() {
@@ -78,6 +79,7 @@ pub(crate) fn expand(event: &EventInput) -> TokenStream {
         locals.push(local.clone());
         if is_secret {
             plain_fixed.push(quote!(#local: #private::secret_form(#core::option::Option::None, &[0; 32])));
+            short_fixed.push(quote!(#local: #private::secret_form(#core::option::Option::None, &[0; 32])));
             reduced.push(quote_spanned! {span=>
                 let #local = match plan.reduction(#index) {
                     #k::Reduction::None => #private::secret_form(
@@ -90,6 +92,10 @@ pub(crate) fn expand(event: &EventInput) -> TokenStream {
         } else {
             plain_fixed
                 .push(quote_spanned!(span=> #local: <#fty as #k::Field>::fixed(&self.#fname, #max_len)));
+            short_fixed
+                .push(quote_spanned!(span=> #local: <#fty as #k::Field>::short_fixed(&self.#fname, #max_len)));
+            short_lens.push(quote!(+ <#fty as #k::Field>::short_len(&self.#fname, #max_len)));
+            short_puts.push(quote!(let rest = <#fty as #k::Field>::put_short(&self.#fname, #max_len, rest);));
             lens.push(quote!(+ <#fty as #k::Field>::var_len(&self.#fname, #max_len)));
             puts.push(quote!(let rest = <#fty as #k::Field>::put_var(&self.#fname, #max_len, rest);));
             bounds.push(quote!(+ <#fty as #k::Field>::reduced_bound(&self.#fname, #max_len)));
@@ -155,6 +161,21 @@ pub(crate) fn expand(event: &EventInput) -> TokenStream {
                     if let #core::option::Option::Some((head, rest)) = out.split_first_chunk_mut::<__TRACEWELL_FIXED>() {
                         head.copy_from_slice(#private::bytemuck::bytes_of(&fixed));
                         #(#puts)*
+                        let _ = rest;
+                    }
+                }
+
+                #[inline(always)]
+                fn short_len(&self) -> usize {
+                    __TRACEWELL_FIXED #(#short_lens)*
+                }
+
+                #[inline(always)]
+                fn encode_short(&self, out: &mut [u8]) {
+                    let fixed = __TracewellFixed { #(#short_fixed),* };
+                    if let #core::option::Option::Some((head, rest)) = out.split_first_chunk_mut::<__TRACEWELL_FIXED>() {
+                        head.copy_from_slice(#private::bytemuck::bytes_of(&fixed));
+                        #(#short_puts)*
                         let _ = rest;
                     }
                 }

@@ -74,6 +74,9 @@ pub(crate) fn copy_text(to: &mut [u8], from: &[u8]) {
     }
 }
 
+/// What [`Field::short_len`] says of a value that is too long: more than any record has.
+#[doc(hidden)]
+pub const TOO_LONG: usize = 1 << 40;
 /// Set in a length word if the value was cut.
 pub const CUT: u16 = 0x8000;
 
@@ -105,6 +108,28 @@ pub trait Field {
     #[inline(always)]
     fn put_var<'o>(&self, _max: usize, out: &'o mut [u8]) -> &'o mut [u8] {
         out
+    }
+
+    /// As [`Field::var_len`], but [`TOO_LONG`] or more if the value would be cut: with the two below the way of the
+    /// usual case, in which nothing is cut.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn short_len(&self, max: usize) -> usize {
+        self.var_len(max)
+    }
+
+    /// As [`Field::fixed`], of a value that is not cut.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn short_fixed(&self, max: usize) -> Self::Fixed {
+        self.fixed(max)
+    }
+
+    /// As [`Field::put_var`], of a value that is not cut.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn put_short<'o>(&self, max: usize, out: &'o mut [u8]) -> &'o mut [u8] {
+        self.put_var(max, out)
     }
 
     /// Bound of the variable part whatever the reduction.

@@ -40,6 +40,24 @@ impl<T: Field> Field for Option<T> {
             None => out,
         }
     }
+    #[inline(always)]
+    fn short_len(&self, max: usize) -> usize {
+        self.as_ref().map_or(0, |v| v.short_len(max))
+    }
+    #[inline(always)]
+    fn short_fixed(&self, max: usize) -> Self::Fixed {
+        match self {
+            Some(v) => Optional { present: 1, value: v.short_fixed(max) },
+            None => Optional { present: 0, value: T::Fixed::zeroed() },
+        }
+    }
+    #[inline(always)]
+    fn put_short<'o>(&self, max: usize, out: &'o mut [u8]) -> &'o mut [u8] {
+        match self {
+            Some(v) => v.put_short(max, out),
+            None => out,
+        }
+    }
     fn reduced_bound(&self, max: usize) -> usize {
         self.as_ref().map_or(0, |v| v.reduced_bound(max))
     }

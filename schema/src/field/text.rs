@@ -1,6 +1,6 @@
 //! Text and bytes: a length word in the fixed part, the rest after it.
 
-use super::{CUT, Field, TypeRef, copy_text};
+use super::{CUT, Field, TOO_LONG, TypeRef, copy_text};
 use crate::event::Reduction;
 use crate::limits::MAX_VALUE;
 use crate::reduce::{KEYED_DIGITS, LENGTH_DIGITS, MAX_EXTRA, host_of, is_continuation, reduce_bytes};
@@ -42,10 +42,29 @@ macro_rules! variable {
                 let bytes: &[u8] = self.as_ref();
                 match (out.split_at_mut_checked(len), bytes.get(..len)) {
                     (Some((to, rest)), Some(from)) => {
-                        copy_text(to, from);
+                        to.copy_from_slice(from);
                         rest
                     }
                     _ => &mut [],
+                }
+            }
+            #[inline(always)]
+            fn short_len(&self, max: usize) -> usize {
+                if self.len() <= max { self.len() } else { TOO_LONG }
+            }
+            #[inline(always)]
+            fn short_fixed(&self, _max: usize) -> u16 {
+                (self.len() as u16).to_le()
+            }
+            #[inline(always)]
+            fn put_short<'o>(&self, _max: usize, out: &'o mut [u8]) -> &'o mut [u8] {
+                let bytes: &[u8] = self.as_ref();
+                match out.split_at_mut_checked(bytes.len()) {
+                    Some((to, rest)) => {
+                        copy_text(to, bytes);
+                        rest
+                    }
+                    None => &mut [],
                 }
             }
             fn reduced_bound(&self, max: usize) -> usize {

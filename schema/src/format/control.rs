@@ -236,7 +236,7 @@ fn page_crc(bytes: &[u8]) -> u32 {
 pub struct AttachSlot {
     /// Process id; 0 if the slot is free.
     pub pid: u32,
-    /// 1 attached, 2 emitting, 3 ring failed.
+    /// 1 attached, 2 emitting, 3 ring failed, 4 emitting, but its segments cannot be written.
     pub state: u32,
     /// Start of the process, clock ticks since boot.
     pub start_ticks: u64,

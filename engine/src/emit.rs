@@ -124,6 +124,7 @@ impl Tracer {
         attempt(producer);
         // SAFETY: the epoch holds (`enter`), and `[head, end)` is at or below the limit.
         let out = unsafe { claim_at(producer, head, len) };
+        fetch_ahead(out);
         write_header(&mut *out, stamp, len, index, KIND_EVENT, 0);
         event.encode_short(&mut out[HEADER_LEN..]);
         commit(producer, end);
@@ -245,6 +246,29 @@ fn capacity(producer: &Producer) -> u64 {
 
 const fn padded(len: usize) -> u64 {
     (len as u64 + 7) & !7
+}
+
+/// How far before its use a line of the ring is asked for: some hundred nanoseconds at full speed.
+const AHEAD: usize = 6144;
+/// Bytes of a record for which that is done.
+const MOST_AHEAD: usize = 512;
+
+/// Asks for the lines that records will be written to soon. The drain has read them on another core, from where they
+/// come back slowly: without this the stores of a record of 232 bytes wait half its time.
+#[inline(always)]
+fn fetch_ahead(record: &mut [u8]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+        let mut at = 0;
+        while at < record.len().min(MOST_AHEAD) {
+            // SAFETY: a prefetch reads and writes nothing, and an address that is not mapped does nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_ET0>(record.as_ptr().wrapping_add(AHEAD + at).cast()) };
+            at += 64;
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = record;
 }
 
 /// Counts an attempt, before anything else is done for it.

@@ -92,8 +92,9 @@ pub(crate) fn expand(event: &EventInput) -> TokenStream {
         } else {
             plain_fixed
                 .push(quote_spanned!(span=> #local: <#fty as #k::Field>::fixed(&self.#fname, #max_len)));
-            short_fixed
-                .push(quote_spanned!(span=> #local: <#fty as #k::Field>::short_fixed(&self.#fname, #max_len)));
+            short_fixed.push(
+                quote_spanned!(span=> #local: <#fty as #k::Field>::short_fixed(&self.#fname, #max_len)),
+            );
             short_lens.push(quote!(+ <#fty as #k::Field>::short_len(&self.#fname, #max_len)));
             short_puts.push(quote!(let rest = <#fty as #k::Field>::put_short(&self.#fname, #max_len, rest);));
             lens.push(quote!(+ <#fty as #k::Field>::var_len(&self.#fname, #max_len)));

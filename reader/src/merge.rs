@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use tracewell_schema::format::record::{FLAG_REDUCED, KIND_EVENT, KIND_LOSS, LossCounts, Records};
 use tracewell_schema::{EventValues, Schema, Value, decode_event};
 
+use crate::clock::Span;
 use crate::filter::Filter;
 use crate::ring;
 use crate::segment;
@@ -260,7 +261,7 @@ struct Track<'a> {
     last_time: i64,
     /// Events missing before the loaded block, not told yet.
     hole: u64,
-    hint: usize,
+    span: Span,
 }
 
 impl<'a> Track<'a> {
@@ -281,7 +282,7 @@ impl<'a> Track<'a> {
             base: 0,
             last_time: i64::MIN,
             hole: 0,
-            hint: 0,
+            span: Span::NONE,
         }
     }
 
@@ -296,7 +297,7 @@ impl<'a> Track<'a> {
                     let block = self.ring.blocks.get(self.next_block)?;
                     match block.first_ticks {
                         Some(ticks) => {
-                            return Some(self.process.clock.time(ticks, &mut self.hint).max(self.last_time));
+                            return Some(self.process.clock.time(ticks, &mut self.span).max(self.last_time));
                         }
                         None => self.load(run),
                     }
@@ -319,7 +320,7 @@ impl<'a> Track<'a> {
     fn look(&mut self, run: &mut Run<'_>) -> Next {
         while let Some(Ok(record)) = Records::new(self.raw.get(self.at..).unwrap_or_default()).next() {
             if record.header.kind == KIND_EVENT || record.header.kind == KIND_LOSS {
-                return Next::Record(self.process.clock.time(record.header.ticks, &mut self.hint));
+                return Next::Record(self.process.clock.time(record.header.ticks, &mut self.span));
             }
             self.at += (record.header.len as usize).next_multiple_of(8);
         }

@@ -10,7 +10,7 @@ use rustix::fs::OFlags;
 
 use crate::error::ReadError;
 use crate::filter::Filter;
-use crate::merge::Item;
+use crate::item::Item;
 use crate::render::text::TextRenderer;
 use crate::render::time::for_file_name;
 use crate::summary::Summary;

@@ -14,7 +14,8 @@ use tracewell_schema::{DecodeError, Schema};
 use crate::clock::{ClockMap, slope_of};
 use crate::error::ReadError;
 use crate::filter::Filter;
-use crate::merge::{Item, merge};
+use crate::item::Item;
+use crate::merge::merge;
 use crate::render::template::Template;
 use crate::ring::{self, Leftover};
 use crate::segment::{self, Found};
@@ -48,6 +49,8 @@ pub struct ProcessInfo {
 #[derive(Debug)]
 pub(crate) struct Described {
     pub(crate) schema: Schema,
+    /// Length of the fixed part of its events.
+    pub(crate) fixed_len: usize,
     pub(crate) template: Template,
 }
 
@@ -247,7 +250,8 @@ impl Builder {
             && entry.is_none()
         {
             let template = Template::parse(&schema);
-            *entry = Some(Arc::new(Described { schema, template }));
+            let fixed_len = schema.fixed_len();
+            *entry = Some(Arc::new(Described { schema, fixed_len, template }));
         }
     }
 

@@ -101,7 +101,20 @@ pub fn decode_event<'a>(
     payload: &'a [u8],
     reduced: bool,
 ) -> Result<EventValues<'a>, DecodeError> {
-    let fixed_len: usize = schema.fields.iter().map(|f| f.ty.fixed_len()).sum();
+    decode_event_of(schema, schema.fixed_len(), payload, reduced)
+}
+
+/// As [`decode_event`], for many events of one type: `fixed_len` is its [`Schema::fixed_len`].
+///
+/// # Errors
+/// As [`decode_event`].
+#[inline]
+pub fn decode_event_of<'a>(
+    schema: &'a Schema,
+    fixed_len: usize,
+    payload: &'a [u8],
+    reduced: bool,
+) -> Result<EventValues<'a>, DecodeError> {
     let (fixed, mut variable) = payload
         .split_at_checked(fixed_len)
         .ok_or(DecodeError::new(payload.len(), "event is shorter than its schema says"))?;
@@ -213,7 +226,7 @@ fn decode_value<'a>(
         FieldType::Str | FieldType::Bytes => {
             let word = fixed.u16()?;
             let text = Text { bytes: variable.take(usize::from(word & !CUT))?, cut: word & CUT != 0 };
-            if *ty == FieldType::Str { Value::Str(text) } else { Value::Bytes(text) }
+            if matches!(ty, FieldType::Str) { Value::Str(text) } else { Value::Bytes(text) }
         }
         FieldType::Fixed(n) => Value::Bytes(Text { bytes: fixed.take(usize::from(*n))?, cut: false }),
         FieldType::Ip => ip_of(&fixed.array()?)?,

@@ -8,7 +8,7 @@ use tracewell_schema::{FieldType, FieldValue, Reduction, Value};
 use super::level_name;
 use super::text::{push_hex, push_i64, push_id, push_ip, push_socket, push_u64, secret_length};
 use super::time::TimeText;
-use crate::merge::{EventRef, Item};
+use crate::item::{EventRef, Item};
 use crate::trace::ProcessInfo;
 
 /// Above this, integers are strings: a reader that uses doubles would round them.

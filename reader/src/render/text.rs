@@ -10,7 +10,7 @@ use super::escape::push_escaped;
 use super::template::Part;
 use super::time::{TimeText, push_utc};
 use super::{Scratch, level_name};
-use crate::merge::{EventRef, Item};
+use crate::item::{EventRef, Item};
 use crate::trace::ProcessInfo;
 
 /// Turns items into lines: time, level, component, pid and thread, category, sentence, then the remaining fields.

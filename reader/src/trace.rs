@@ -16,7 +16,10 @@ use crate::error::ReadError;
 use crate::filter::Filter;
 use crate::item::Item;
 use crate::merge::merge;
+use crate::render::buffer::{Buffer, Literal};
+use crate::render::program::Program;
 use crate::render::template::Template;
+use crate::render::{json, text};
 use crate::ring::{self, Leftover};
 use crate::segment::{self, Found};
 use crate::source;
@@ -52,6 +55,7 @@ pub(crate) struct Described {
     /// Length of the fixed part of its events.
     pub(crate) fixed_len: usize,
     pub(crate) template: Template,
+    pub(crate) program: Program,
 }
 
 /// Where a block's bytes are.
@@ -91,6 +95,9 @@ pub(crate) struct Ring {
     pub(crate) torn: Vec<TornBlock>,
     /// The process ended without closing it.
     pub(crate) killed: bool,
+    /// What names it in each line, `scanner[7:101 main] `, and in each JSON object.
+    pub(crate) text_head: Literal,
+    pub(crate) json_head: Literal,
 }
 
 /// A trace that was found and indexed; events are read by [`Trace::read`].
@@ -251,7 +258,12 @@ impl Builder {
         {
             let template = Template::parse(&schema);
             let fixed_len = schema.fixed_len();
-            *entry = Some(Arc::new(Described { schema, fixed_len, template }));
+            *entry = Some(Arc::new(Described {
+                program: Program::new(&schema, &template),
+                schema,
+                fixed_len,
+                template,
+            }));
         }
     }
 
@@ -444,7 +456,18 @@ impl Builder {
             process.clock = ClockMap::new(process.identity.clock, points, slope);
             trace.summary.clock_error = trace.summary.clock_error.max(process.clock.error);
         }
-        for ring in trace.rings.values_mut() {
+        let mut buffer = Buffer::new();
+        let mut literal = |push: &dyn Fn(&mut Buffer)| {
+            buffer.clear();
+            push(&mut buffer);
+            Literal::new(&buffer.as_text())
+        };
+        for ((process, _), ring) in &mut trace.rings {
+            let (tid, name) = (ring.info.tid, &ring.info.thread_name);
+            if let Some(process) = trace.processes.get(*process) {
+                ring.text_head = literal(&|out| text::push_source(out, process, tid, name));
+                ring.json_head = literal(&|out| json::push_source(out, process, tid, name));
+            }
             // Of two blocks that begin at the same place the longer one first: the other is a duplicate.
             ring.blocks.sort_by_key(|b| (b.from, std::cmp::Reverse(b.to)));
         }

@@ -132,6 +132,19 @@ pub fn decode_event_of<'a>(
     Ok(EventValues { schema, fixed, variable, trailer })
 }
 
+/// Decodes one value: its fixed form is at the start of `fixed`, the bytes it has in the variable part at the start of
+/// `variable`.
+///
+/// # Errors
+/// If bytes are missing, or are nothing that the type can be.
+pub fn decode_field<'a>(
+    ty: &'a FieldType,
+    fixed: &'a [u8],
+    variable: &'a [u8],
+) -> Result<Value<'a>, DecodeError> {
+    decode_value(ty, &mut Reader::new(fixed), &mut Reader::new(variable))
+}
+
 impl<'a> EventValues<'a> {
     /// The event's schema.
     #[must_use]

@@ -30,6 +30,10 @@ pub struct EventRef<'a> {
     pub values: EventValues<'a>,
     pub(crate) described: &'a Described,
     pub(crate) source: &'a Ring,
+    /// The ring's place among all.
+    pub(crate) place: usize,
+    /// Index of its type.
+    pub(crate) index: u16,
     /// The record's bytes after its header.
     pub(crate) payload: &'a [u8],
     /// Whether they end with a trailer of reductions.

@@ -11,20 +11,19 @@ use crate::filter::Filter;
 use crate::item::Item;
 use crate::load::Loader;
 use crate::summary::Summary;
-use crate::trace::Trace;
 use crate::track::Track;
 
 /// What the rings are ordered by: time first; then process, ring and place, so that the order is always the same.
 pub(crate) type Key = (i64, usize, u32, usize);
 
 pub(crate) fn merge<E>(
-    trace: &Trace,
+    loader: Loader<'_>,
     filter: &Filter,
     summary: Summary,
-    progress: &mut dyn FnMut(u64),
     mut each: impl FnMut(&Item<'_>) -> Result<(), E>,
 ) -> Result<Summary, E> {
-    let mut run = Run { loader: Loader::new(trace, progress), filter, summary };
+    let trace = loader.trace;
+    let mut run = Run { loader, filter, summary };
     let mut tracks: Vec<Track<'_>> = trace
         .rings
         .iter()
@@ -57,8 +56,8 @@ pub(crate) fn merge<E>(
 }
 
 /// What all tracks share.
-pub(crate) struct Run<'a> {
+pub(crate) struct Run<'a, 'f> {
     pub(crate) loader: Loader<'a>,
-    pub(crate) filter: &'a Filter,
+    pub(crate) filter: &'f Filter,
     pub(crate) summary: Summary,
 }

@@ -15,7 +15,9 @@ use crate::clock::{ClockMap, slope_of};
 use crate::error::ReadError;
 use crate::filter::Filter;
 use crate::item::Item;
+use crate::load::Loader;
 use crate::merge::merge;
+use crate::pool::Ahead;
 use crate::render::buffer::{Buffer, Literal};
 use crate::render::program::Program;
 use crate::render::template::Template;
@@ -192,9 +194,20 @@ impl Trace {
     ) -> Result<Summary, E> {
         let total = self.bytes();
         let mut told = |done: u64| progress(done.min(total), total);
-        let summary = merge(self, filter, self.summary.clone(), &mut told, each)?;
+        let summary = self.merge(filter, &mut told, None, each)?;
         progress(total, total);
         Ok(summary)
+    }
+
+    /// As [`Trace::read`]; `told` is told the bytes done, `ahead` reads what comes next.
+    pub(crate) fn merge<E>(
+        &self,
+        filter: &Filter,
+        told: &mut dyn FnMut(u64),
+        ahead: Option<&dyn Ahead>,
+        each: impl FnMut(&Item<'_>) -> Result<(), E>,
+    ) -> Result<Summary, E> {
+        merge(Loader::new(self, told, ahead), filter, self.summary.clone(), each)
     }
 
     pub(crate) fn path_of(&self, segment: u32) -> PathBuf {

@@ -93,7 +93,7 @@ impl<'a> Track<'a> {
     }
 
     /// Time of what comes next, which stays unread if that is known without reading it.
-    pub(crate) fn next_time(&mut self, run: &mut Run<'_>) -> Option<i64> {
+    pub(crate) fn next_time(&mut self, run: &mut Run<'_, '_>) -> Option<i64> {
         loop {
             match self.next {
                 Next::Record(time) => return Some(time.max(self.last_time)),
@@ -123,7 +123,7 @@ impl<'a> Track<'a> {
     }
 
     /// The next event or loss of the loaded bytes, else the next block, else the end.
-    fn look(&mut self, run: &mut Run<'_>) -> Next {
+    fn look(&mut self, run: &mut Run<'_, '_>) -> Next {
         while let Some(record) = Header::at(&self.raw, self.at) {
             if record.kind != KIND_PAD {
                 return Next::Record(self.process.clock.time(record.ticks, &mut self.span));
@@ -138,6 +138,7 @@ impl<'a> Track<'a> {
                 return Next::Block;
             }
             run.summary.duplicates += 1;
+            run.loader.forget(block);
             self.next_block += 1;
         }
         Next::End
@@ -148,7 +149,7 @@ impl<'a> Track<'a> {
     }
 
     /// Reads the next block, or a part of a leftover; what cannot be read is damage.
-    fn load(&mut self, run: &mut Run<'_>) {
+    fn load(&mut self, run: &mut Run<'_, '_>) {
         self.next = Next::Unknown;
         let Some(block) = self.ring.blocks.get(self.next_block) else { return };
         let is_segment = self.is_segment(block);
@@ -179,6 +180,7 @@ impl<'a> Track<'a> {
         self.covered = Some(self.covered.map_or(end, |covered| covered.max(end)));
         if end >= block.to {
             self.next_block += 1;
+            run.loader.foresee(self.ring.blocks.get(self.next_block..).unwrap_or_default());
         }
         let mut end = self.at;
         while let Some(record) = Header::at(&self.raw, end) {
@@ -195,7 +197,7 @@ impl<'a> Track<'a> {
     }
 
     /// Takes note that the next event is number `begins`: those between the last and it are missing, or were retired.
-    fn begin_at(&mut self, begins: u64, run: &mut Run<'_>) {
+    fn begin_at(&mut self, begins: u64, run: &mut Run<'_, '_>) {
         let Some(missing) = begins.checked_sub(self.sequence) else { return };
         if self.covered.is_none() && self.is_retired() {
             run.summary.retired = run.summary.retired.saturating_add(missing);
@@ -215,7 +217,7 @@ impl<'a> Track<'a> {
     pub(crate) fn step<E>(
         &mut self,
         limit: Option<Key>,
-        run: &mut Run<'_>,
+        run: &mut Run<'_, '_>,
         each: &mut impl FnMut(&Item<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         match std::mem::replace(&mut self.next, Next::Unknown) {
@@ -274,7 +276,7 @@ impl<'a> Track<'a> {
         &mut self,
         raw: &[u8],
         limit: Option<Key>,
-        run: &mut Run<'_>,
+        run: &mut Run<'_, '_>,
         each: &mut impl FnMut(&Item<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut is_first = true;
@@ -314,7 +316,7 @@ impl<'a> Track<'a> {
         time: i64,
         position: u64,
         payload: &[u8],
-        run: &mut Run<'_>,
+        run: &mut Run<'_, '_>,
         each: &mut impl FnMut(&Item<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let (filter, summary) = (run.filter, &mut run.summary);
@@ -348,6 +350,8 @@ impl<'a> Track<'a> {
                     values,
                     described,
                     source: self.ring,
+                    place: self.place,
+                    index: record.event,
                     payload,
                     is_reduced,
                 }))?;
@@ -372,7 +376,7 @@ impl<'a> Track<'a> {
     /// At the end of a ring: what only its counters tell, and the law.
     fn finish<E>(
         &mut self,
-        run: &mut Run<'_>,
+        run: &mut Run<'_, '_>,
         each: &mut impl FnMut(&Item<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let time = self.end_time();

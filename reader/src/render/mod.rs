@@ -12,6 +12,12 @@ pub(crate) mod value;
 
 use tracewell_schema::{Category, Level};
 
+use self::buffer::Buffer;
+use self::json::JsonRenderer;
+use self::text::TextRenderer;
+use crate::item::Item;
+use crate::lines::Form;
+
 /// Name of a level, also of one of a later version.
 pub(crate) fn level_name(level: u8) -> &'static str {
     Level::from_u8(level).map_or("level?", Level::name)
@@ -20,4 +26,28 @@ pub(crate) fn level_name(level: u8) -> &'static str {
 /// Name of a category; with its number for one of a later version.
 pub(crate) fn category_name(category: u8) -> String {
     Category::from_u8(category).map_or_else(|| format!("category-{category}"), |c| c.name().to_owned())
+}
+
+/// Renders items in one of the forms.
+#[derive(Debug)]
+pub(crate) enum Renderer {
+    Text(Box<TextRenderer>),
+    Json(Box<JsonRenderer>),
+}
+
+impl Renderer {
+    pub(crate) fn new(form: Form) -> Self {
+        match form {
+            Form::Text { local } => Self::Text(Box::new(TextRenderer::new(local))),
+            Form::Json => Self::Json(Box::new(JsonRenderer::new())),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn render(&mut self, out: &mut Buffer, item: &Item<'_>) {
+        match self {
+            Self::Text(renderer) => renderer.render(out, item),
+            Self::Json(renderer) => renderer.render(out, item),
+        }
+    }
 }

@@ -453,7 +453,7 @@ impl Header {
         let ([l0, l1, l2, l3, e0, e1, kind, flags, ..], ticks) =
             (rest.first_chunk::<8>()?, rest.get(8..).and_then(|r| r.first_chunk::<8>()));
         let len = u32::from_le_bytes([*l0, *l1, *l2, *l3]) as usize;
-        let is_common = *kind == KIND_EVENT && len >= HEADER_LEN && len <= MAX_RECORD && len <= rest.len();
+        let is_common = *kind == KIND_EVENT && (HEADER_LEN..=MAX_RECORD).contains(&len) && len <= rest.len();
         match ticks {
             Some(ticks) if is_common => Some(Self {
                 len,

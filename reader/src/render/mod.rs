@@ -39,7 +39,7 @@ impl Renderer {
     pub(crate) fn new(form: Form) -> Self {
         match form {
             Form::Text { local } => Self::Text(Box::new(TextRenderer::new(local))),
-            Form::Json => Self::Json(Box::new(JsonRenderer::new())),
+            Form::Json => Self::Json(Box::default()),
         }
     }
 

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-/// Room that is made at once.
-const STEP: usize = 4096;
+/// Least room that is made at once.
+const STEP: usize = 64;
 
 /// Rendered text. Kept and cleared, it does not allocate for each line.
 #[derive(Clone, Debug, Default)]

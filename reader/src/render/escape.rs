@@ -222,7 +222,51 @@ mod tests {
         }
     }
 
+    /// Character by character, as the rules are written.
+    fn simply(bytes: &[u8], quote: Option<char>) -> String {
+        let mut out = String::new();
+        for chunk in bytes.utf8_chunks() {
+            for c in chunk.valid().chars() {
+                match c {
+                    '\n' => out.push_str("\\n"),
+                    '\r' => out.push_str("\\r"),
+                    '\t' => out.push_str("\\t"),
+                    '\\' => out.push_str("\\\\"),
+                    c if Some(c) == quote => out.extend(['\\', c]),
+                    c if is_printable(c) => out.push(c),
+                    c => out += &format!("\\u{{{:x}}}", u32::from(c)),
+                }
+            }
+            chunk.invalid().iter().for_each(|b| out += &format!("\\x{b:02x}"));
+        }
+        out
+    }
+
+    /// One byte of every value, at every place of texts of all lengths around those of the parts.
+    #[test]
+    fn one_strange_byte_anywhere() {
+        for len in [1, 2, 15, 16, 17, 31, 32, 33, 40] {
+            for at in 0..len {
+                for byte in 0..=255 {
+                    let mut bytes = vec![b'x'; len];
+                    bytes[at] = byte;
+                    assert_eq!(escaped(&bytes), simply(&bytes, Some('"')), "{byte:x} at {at} of {len}");
+                }
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn the_fast_way_is_the_simple_one(
+            parts in prop::collection::vec(prop_oneof!["[ -~]{0,40}".prop_map(String::into_bytes), "\\PC{0,9}".prop_map(String::into_bytes), prop::collection::vec(any::<u8>(), 0..9)], 0..6),
+            quote in prop::sample::select(vec![None, Some('"'), Some(']')]),
+        ) {
+            let (bytes, mut out) = (parts.concat(), String::new());
+            push_escaped(&mut out, &bytes, quote);
+            prop_assert_eq!(out, simply(&bytes, quote));
+        }
+
         #[test]
         fn whatever_goes_in_only_printable_characters_come_out(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             prop_assert!(escaped(&bytes).chars().all(is_printable));

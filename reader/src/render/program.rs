@@ -51,6 +51,8 @@ enum Kind {
     Time,
     /// Shown by the general way.
     Other(Other),
+    /// Not shown.
+    Unseen(Other),
 }
 
 /// A field with bytes in the variable part.
@@ -109,7 +111,9 @@ impl Program {
         text.push_str(&template.event);
         for (index, field) in schema.fields.iter().enumerate() {
             let is_shown = template.shows.get(index).copied().unwrap_or(false);
-            if !is_shown && field.reduction != Reduction::Off {
+            if !is_shown && field.reduction == Reduction::Off {
+                program.add_unseen(index, &places);
+            } else if !is_shown {
                 // A label that is there only with its value is not merged with what stands before.
                 if may_be_absent(&field.ty) && !text.is_empty() {
                     program.steps.push(Step { before: Literal::new(&text), kind: Kind::Fixed(0), at: 0 });
@@ -122,6 +126,14 @@ impl Program {
         text.push('\n');
         program.end = Literal::new(&text);
         program
+    }
+
+    /// Adds a field that is not shown, but that must be what it can be.
+    fn add_unseen(&mut self, index: usize, places: &[(usize, Option<usize>)]) {
+        if let Some((at, variable)) = places.get(index).copied() {
+            let kind = Kind::Unseen(Other { field: index, variable, quoted: false });
+            self.steps.push(Step { before: Literal::default(), kind, at });
+        }
     }
 
     /// Adds a field after `text`, which becomes what is to stand after it.
@@ -181,6 +193,11 @@ impl Program {
                 other.run(field, &step.before, fixed.get(step.at..)?, bytes, out)?;
                 continue;
             }
+            if let Kind::Unseen(other) = step.kind {
+                let bytes = other.variable.map_or(Some(&[][..]), part)?;
+                decode_field(&schema.fields.get(other.field)?.ty, fixed.get(step.at..)?, bytes).ok()?;
+                continue;
+            }
             out.push_literal(&step.before);
             match step.kind {
                 Kind::U8 => push_u64(out, u8::from_le_bytes(array(fixed, step.at)?).into()),
@@ -200,7 +217,7 @@ impl Program {
                 }
                 Kind::Fixed(n) => push_hex(out, fixed.get(step.at..step.at + n)?),
                 Kind::Time => push_utc(out, i64::from_le_bytes(array(fixed, step.at)?)),
-                Kind::Other(_) => {}
+                Kind::Other(_) | Kind::Unseen(_) => {}
             }
         }
         out.push_literal(&self.end);
@@ -257,4 +274,168 @@ const fn may_be_absent(ty: &FieldType) -> bool {
         ty,
         FieldType::Optional(_) | FieldType::Ip | FieldType::Socket | FieldType::Secret | FieldType::Id64
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+    use tracewell_schema::{Privacy, decode_event};
+
+    use super::*;
+    use crate::render::text::fields_one_by_one;
+
+    fn simple_type() -> impl Strategy<Value = FieldType> {
+        use FieldType::*;
+        let named = vec(("[a-z\u{1b} ]{0,6}", 0..4_u32), 0..4);
+        prop_oneof![
+            select(vec![Bool, U8, U16, U32, U64, I8, I16, I32, I64, F64, Str, Bytes]),
+            select(vec![Str, Str, Ip, Socket, Time, Duration, Key128, Id64, Fixed(1), Fixed(32), Fixed(37)]),
+            named.clone().prop_map(|n| Enum(n.into_iter().map(|(n, v)| (v, n)).collect())),
+            named.prop_map(|n| Flags(n.into_iter().map(|(n, v)| (v.into(), n)).collect())),
+        ]
+    }
+
+    fn any_type() -> impl Strategy<Value = FieldType> {
+        prop_oneof![
+            4 => simple_type(),
+            1 => simple_type().prop_map(|t| FieldType::Optional(Box::new(t))),
+            1 => simple_type().prop_map(|t| FieldType::List(Box::new(t))),
+            1 => Just(FieldType::Secret),
+        ]
+    }
+
+    fn any_field() -> impl Strategy<Value = FieldSchema> {
+        let reduction = prop_oneof![
+            6 => Just(Reduction::None),
+            1 => select(vec![
+                Reduction::Prefix { n: 3, m: 3 },
+                Reduction::HostOnly,
+                Reduction::Keyed,
+                Reduction::Length,
+                Reduction::Drop,
+                Reduction::Off,
+            ]),
+        ];
+        let unit = select(vec!["", "", "bytes", " ms\n"]);
+        ("[abc]|\\PC{1,4}", any_type(), reduction, unit).prop_map(|(name, ty, reduction, unit)| FieldSchema {
+            name,
+            ty,
+            class: Privacy::Public,
+            opt_in: false,
+            reduction,
+            unit: unit.to_owned(),
+            doc: String::new(),
+        })
+    }
+
+    fn any_schema() -> impl Strategy<Value = Schema> {
+        let text = vec(select(vec!["{a}", "{b}", "{c}", "{x}", " to ", "{{", "}}", "\u{202e}", "{"]), 0..8);
+        (vec(any_field(), 0..7), text).prop_map(|(fields, text)| Schema {
+            name: "test.any".into(),
+            category: 13,
+            level: 3,
+            opt_in: false,
+            doc: String::new(),
+            text: text.concat(),
+            fields,
+            fingerprint: 0,
+        })
+    }
+
+    /// A value's bytes: the fixed form, and those in the variable part. `seed` is what it is made of.
+    fn encode(ty: &FieldType, seed: &mut impl FnMut() -> u8, fixed: &mut Vec<u8>, variable: &mut Vec<u8>) {
+        const TEXTS: [&[u8]; 8] = [
+            b"",
+            b"/usr/lib/x86_64-linux-gnu/libc.so.6",
+            b"a b",
+            b"C:\\x",
+            b"say \"\"",
+            b"\x1b[2J\n\xff\xfe",
+            "\u{202e}gpj.\u{65e5}\u{e9}".as_bytes(),
+            b"0123456789abcdef|",
+        ];
+        let n = ty.fixed_len();
+        match ty {
+            FieldType::Str | FieldType::Bytes => {
+                let text = TEXTS[usize::from(seed() % 8)];
+                let cut = if seed() % 8 == 0 { CUT } else { 0 };
+                fixed.extend_from_slice(&(text.len() as u16 | cut).to_le_bytes());
+                variable.extend_from_slice(text);
+            }
+            FieldType::Bool => fixed.push(seed() % 2),
+            FieldType::Ip | FieldType::Socket => {
+                fixed.push([0, 4, 6, 0x4b][usize::from(seed() % 4)]);
+                fixed.extend((1..n).map(|_| seed()));
+            }
+            FieldType::Optional(inner) => {
+                let present = seed() % 2;
+                fixed.push(present);
+                if present == 1 {
+                    encode(inner, seed, fixed, variable);
+                } else {
+                    fixed.extend((1..n).map(|_| seed()));
+                }
+            }
+            FieldType::List(item) => {
+                let mut items = Vec::new();
+                for _ in 0..seed() % 4 {
+                    let (mut one, mut two) = (Vec::new(), Vec::new());
+                    encode(item, seed, &mut one, &mut two);
+                    items.extend(one);
+                    items.extend(two);
+                }
+                fixed.extend_from_slice(&(items.len() as u16).to_le_bytes());
+                variable.extend(items);
+            }
+            FieldType::Secret => {
+                fixed.push([0, 3, 5, 255][usize::from(seed() % 4)]);
+                fixed.extend((1..n).map(|_| seed()));
+            }
+            FieldType::Enum(_) => fixed.extend_from_slice(&u32::from(seed() % 5).to_le_bytes()),
+            FieldType::Id64 if seed() % 2 == 0 => fixed.extend_from_slice(&[0; 8]),
+            _ => fixed.extend((0..n).map(|_| seed())),
+        }
+    }
+
+    /// What the program makes of a payload, if anything, and what the general way does.
+    fn both(schema: &Schema, payload: &[u8]) -> Option<(Option<String>, String)> {
+        let template = Template::parse(schema);
+        let values = decode_event(schema, payload, false).ok()?;
+        let (mut fast, mut slow) = (Buffer::new(), Buffer::new());
+        let ran = Program::new(schema, &template).run(schema, payload, &mut Scratch::default(), &mut fast);
+        fields_one_by_one(&mut slow, &template, &values);
+        Some((ran.map(|()| fast.as_text().into_owned()), slow.as_text().into_owned()))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn a_program_does_what_is_done_field_by_field(schema in any_schema(), seeds in vec(any::<u8>(), 1..300)) {
+            let (mut fixed, mut variable) = (Vec::new(), Vec::new());
+            let mut seeds = seeds.iter().copied().cycle();
+            for field in &schema.fields {
+                encode(&field.ty, &mut || seeds.next().unwrap_or(0), &mut fixed, &mut variable);
+            }
+            fixed.extend(variable);
+            let (fast, slow) = both(&schema, &fixed).unwrap();
+            prop_assert!(!slow.contains("undecodable: "), "{slow}");
+            prop_assert_eq!(fast.as_deref(), Some(slow.as_str()));
+            // Cut anywhere, or with anything in it: the same, or left to the general way.
+            for len in 0..fixed.len() {
+                let Some((fast, slow)) = both(&schema, &fixed[..len]) else { continue };
+                prop_assert!(fast.is_none_or(|fast| fast == slow));
+            }
+        }
+
+        #[test]
+        fn of_any_bytes_too(schema in any_schema(), payload in vec(any::<u8>(), 0..300)) {
+            if let Some((fast, slow)) = both(&schema, &payload) {
+                prop_assert_eq!(fast.is_none(), slow.contains("<undecodable: "));
+                prop_assert!(fast.is_none_or(|fast| fast == slow));
+            }
+        }
+    }
 }

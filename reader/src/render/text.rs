@@ -2,14 +2,14 @@
 
 use std::fmt::Write as _;
 
-use tracewell_schema::Value;
 use tracewell_schema::format::record::LossReason;
+use tracewell_schema::{EventValues, Reduction, Value};
 
 use super::buffer::Buffer;
 use super::escape::put_escaped;
 use super::number::push_u64;
 use super::program::Scratch;
-use super::template::Part;
+use super::template::{Part, Template};
 use super::time::TimeText;
 use super::value::{is_reduced, push_value};
 use crate::item::{EventRef, Item};
@@ -88,7 +88,7 @@ impl TextRenderer {
             || described.program.run(event.schema, event.payload, &mut self.scratch, out).is_none()
         {
             out.truncate(begin);
-            fields_one_by_one(out, event);
+            fields_one_by_one(out, &described.template, &event.values);
         }
     }
 }
@@ -109,12 +109,11 @@ pub(crate) fn push_source(out: &mut Buffer, process: &ProcessInfo, tid: u32, nam
 
 /// From the category on, without a program: for events whose fields are reduced in ways of their own, or of which
 /// some cannot be decoded.
-fn fields_one_by_one(out: &mut Buffer, event: &EventRef<'_>) {
-    let template = &event.described.template;
+pub(crate) fn fields_one_by_one(out: &mut Buffer, template: &Template, values: &EventValues<'_>) {
     out.push_str(&template.category);
     let mut fields = Vec::new();
     let mut broken = None;
-    for field in event.values.iter() {
+    for field in values.iter() {
         match field {
             Ok(field) => fields.push(field),
             Err(error) => broken = Some(error),
@@ -133,7 +132,7 @@ fn fields_one_by_one(out: &mut Buffer, event: &EventRef<'_>) {
     for (index, field) in fields.iter().enumerate() {
         let is_shown = template.shows.get(index).copied().unwrap_or(false);
         let is_absent = field.value == Value::Absent && !is_reduced(field);
-        if is_shown || is_absent || field.reduction == tracewell_schema::Reduction::Off {
+        if is_shown || is_absent || field.reduction == Reduction::Off {
             continue;
         }
         out.push_str(template.labels.get(index).map_or(" ?=", String::as_str));

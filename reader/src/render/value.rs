@@ -179,3 +179,24 @@ fn push_duration(out: &mut Buffer, ns: u64) {
     }
     out.push_str(unit);
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn text_is_quoted_only_if_it_would_not_stand_alone(bytes in "[a-z/]{0,20}[ -~]{0,2}[a-z/]{0,20}|\\PC*", cut: bool) {
+            let mut out = Buffer::new();
+            push_text(&mut out, bytes.as_bytes(), cut, true);
+            let quotes = bytes.is_empty() || bytes.chars().any(|c| " =\"|<>[]".contains(c));
+            let mut expected = Buffer::new();
+            put_escaped(&mut expected, bytes.as_bytes(), quotes.then_some('"'));
+            let mark = if quotes { "\"" } else { "" };
+            let expected = format!("{mark}{}{mark}{}", expected.as_text(), if cut { "\u{2026}[cut]" } else { "" });
+            prop_assert_eq!(out.as_text(), expected);
+        }
+    }
+}

@@ -25,7 +25,7 @@ const fn field(name: &'static str, ty: TypeRef) -> FieldRef {
 }
 
 /// The one event type of these traces, at index 3.
-pub(crate) static STEP: SchemaRef = SchemaRef {
+pub(crate) const STEP: SchemaRef = SchemaRef {
     name: "test.step",
     category: Category::Custom,
     level: Level::Info,

@@ -190,18 +190,23 @@ impl<'a> Iterator for Fields<'a> {
             return None;
         }
         let (index, schema) = self.fields.next()?;
-        let mut reduction = schema.reduction;
-        for pair in self.trailer.chunks_exact(2) {
-            if let [field, code] = pair
-                && usize::from(*field) == index
-            {
-                reduction = Reduction::from_code(*code, 0, 0).unwrap_or(Reduction::Drop);
-            }
-        }
+        let reduction = if self.trailer.is_empty() {
+            schema.reduction
+        } else {
+            reduction_in(self.trailer, index).unwrap_or(schema.reduction)
+        };
         let value = decode_value(&schema.ty, &mut self.fixed, &mut self.variable);
         self.failed = value.is_err();
         Some(value.map(|value| FieldValue { schema, value, reduction }))
     }
+}
+
+/// What a trailer says of a field, if it names it: the last it says.
+#[cold]
+fn reduction_in(trailer: &[u8], index: usize) -> Option<Reduction> {
+    let (pairs, _) = trailer.as_chunks::<2>();
+    let [_, code] = pairs.iter().rfind(|[field, _]| usize::from(*field) == index)?;
+    Some(Reduction::from_code(*code, 0, 0).unwrap_or(Reduction::Drop))
 }
 
 fn ip_of(form: &[u8; 17]) -> Result<Value<'static>, DecodeError> {
@@ -216,7 +221,28 @@ fn ip_of(form: &[u8; 17]) -> Result<Value<'static>, DecodeError> {
     })
 }
 
+/// Most fields are of a few types: those are decoded where they are asked for.
+#[inline(always)]
 fn decode_value<'a>(
+    ty: &'a FieldType,
+    fixed: &mut Reader<'a>,
+    variable: &mut Reader<'a>,
+) -> Result<Value<'a>, DecodeError> {
+    Ok(match ty {
+        FieldType::U8 => Value::U(fixed.u8()?.into()),
+        FieldType::U16 => Value::U(fixed.u16()?.into()),
+        FieldType::U32 => Value::U(fixed.u32()?.into()),
+        FieldType::U64 => Value::U(fixed.u64()?),
+        FieldType::Str => {
+            let word = fixed.u16()?;
+            Value::Str(Text { bytes: variable.take(usize::from(word & !CUT))?, cut: word & CUT != 0 })
+        }
+        FieldType::Fixed(n) => Value::Bytes(Text { bytes: fixed.take(usize::from(*n))?, cut: false }),
+        _ => return decode_any(ty, fixed, variable),
+    })
+}
+
+fn decode_any<'a>(
     ty: &'a FieldType,
     fixed: &mut Reader<'a>,
     variable: &mut Reader<'a>,
@@ -261,7 +287,7 @@ fn decode_value<'a>(
             let form = fixed.take(inner.fixed_len())?;
             match present {
                 0 => Value::Absent,
-                1 => decode_value(inner, &mut Reader::new(form), variable)?,
+                1 => decode_any(inner, &mut Reader::new(form), variable)?,
                 _ => return Err(fixed.error("optional field is neither there nor not")),
             }
         }

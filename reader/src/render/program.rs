@@ -360,7 +360,7 @@ mod tests {
         match ty {
             FieldType::Str | FieldType::Bytes => {
                 let text = TEXTS[usize::from(seed() % 8)];
-                let cut = if seed() % 8 == 0 { CUT } else { 0 };
+                let cut = if seed().is_multiple_of(8) { CUT } else { 0 };
                 fixed.extend_from_slice(&(text.len() as u16 | cut).to_le_bytes());
                 variable.extend_from_slice(text);
             }
@@ -394,7 +394,7 @@ mod tests {
                 fixed.extend((1..n).map(|_| seed()));
             }
             FieldType::Enum(_) => fixed.extend_from_slice(&u32::from(seed() % 5).to_le_bytes()),
-            FieldType::Id64 if seed() % 2 == 0 => fixed.extend_from_slice(&[0; 8]),
+            FieldType::Id64 if seed().is_multiple_of(2) => fixed.extend_from_slice(&[0; 8]),
             _ => fixed.extend((0..n).map(|_| seed())),
         }
     }

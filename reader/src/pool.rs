@@ -73,6 +73,9 @@ struct State<S: Sink> {
     error: Option<S::Error>,
     spare_batches: Vec<Batch>,
     spare_chunks: Vec<Chunk>,
+    /// Threads without work, and whether the merge waits: to wake nobody costs a system call too.
+    idle: usize,
+    is_waiting: bool,
     is_over: bool,
     /// A worker ended before its time: nobody may wait for it.
     is_broken: bool,
@@ -116,6 +119,8 @@ impl<'a, S: Sink> Pool<'a, S> {
             error: None,
             spare_batches: Vec::new(),
             spare_chunks: Vec::new(),
+            idle: 0,
+            is_waiting: false,
             is_over: false,
             is_broken: false,
         };
@@ -138,8 +143,32 @@ impl<'a, S: Sink> Pool<'a, S> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait<'g>(condition: &Condvar, guard: MutexGuard<'g, State<S>>) -> MutexGuard<'g, State<S>> {
-        condition.wait(guard).unwrap_or_else(PoisonError::into_inner)
+    /// Waits for a job.
+    fn wait_for_work<'g>(&self, mut state: MutexGuard<'g, State<S>>) -> MutexGuard<'g, State<S>> {
+        state.idle += 1;
+        state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state.idle -= 1;
+        state
+    }
+
+    /// Waits for a job of another thread: the merge does.
+    fn wait_for_others<'g>(&self, mut state: MutexGuard<'g, State<S>>) -> MutexGuard<'g, State<S>> {
+        state.is_waiting = true;
+        state = self.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state.is_waiting = false;
+        state
+    }
+
+    fn tell_of_work(&self, state: &State<S>) {
+        if state.idle != 0 {
+            self.work.notify_one();
+        }
+    }
+
+    fn tell_of_end(&self, state: &State<S>) {
+        if state.is_waiting {
+            self.done.notify_one();
+        }
     }
 
     /// Batches that may be on their way: some for each thread to have one at hand.
@@ -161,7 +190,7 @@ impl<'a, S: Sink> Pool<'a, S> {
                 self.run(job, &mut worker);
                 state = self.lock();
             } else {
-                state = Self::wait(&self.work, state);
+                state = self.wait_for_work(state);
             }
         }
         drop(state);
@@ -174,7 +203,7 @@ impl<'a, S: Sink> Pool<'a, S> {
         let number = state.submitted;
         state.submitted += 1;
         state.to_render.push_back((number, batch));
-        self.work.notify_one();
+        self.tell_of_work(&state);
         state = self.help_until(state, worker, |state| state.submitted - state.written < self.most_batches());
         if state.error.is_some() || state.is_broken {
             return None;
@@ -216,7 +245,7 @@ impl<'a, S: Sink> Pool<'a, S> {
                 self.run(job, worker);
                 state = self.lock();
             } else {
-                state = Self::wait(&self.done, state);
+                state = self.wait_for_others(state);
             }
         }
         state
@@ -228,8 +257,9 @@ impl<'a, S: Sink> Pool<'a, S> {
                 let (place, file) = (load.place, &load.file);
                 let read =
                     segment::read_block(file, place.1, load.stored_len, &mut worker.stored, &mut load.raw);
-                self.lock().asked.insert(place, Ask::Done((read, load.raw)));
-                self.done.notify_all();
+                let mut state = self.lock();
+                state.asked.insert(place, Ask::Done((read, load.raw)));
+                self.tell_of_end(&state);
             }
             Job::Render(number, batch, mut chunk) => {
                 let mut next = batch.render(0, self.trace, &self.rings, &mut worker.renderer, &mut chunk);
@@ -272,7 +302,7 @@ impl<'a, S: Sink> Pool<'a, S> {
             state.written += 1;
             state.events += events;
             state.recycle(batch, chunk);
-            self.done.notify_all();
+            self.tell_of_end(&state);
         }
     }
 }
@@ -309,7 +339,7 @@ impl<S: Sink> Ahead for Pool<'_, S> {
         let mut state = self.lock();
         state.to_load.push_back(load.place);
         state.asked.insert(load.place, Ask::Queued(load));
-        self.work.notify_one();
+        self.tell_of_work(&state);
     }
 
     fn take(&self, place: Place) -> Option<Loaded> {
@@ -322,7 +352,7 @@ impl<S: Sink> Ahead for Pool<'_, S> {
                 Ask::Running if state.is_broken => return None,
                 Ask::Running => {
                     state.asked.insert(place, Ask::Running);
-                    state = Self::wait(&self.done, state);
+                    state = self.wait_for_others(state);
                 }
             }
         }

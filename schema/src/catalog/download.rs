@@ -218,7 +218,7 @@ pub struct DownloadFinished<'a> {
     pub size_declared: Option<u64>,
     /// Size that was received.
     #[field(public, unit = "bytes")]
-    pub size: u64,
+    pub size: Option<u64>,
     /// Media type as the server declared it.
     #[field(public)]
     pub type_declared: Option<&'a str>,

@@ -157,7 +157,7 @@ pub struct NetworkConnection<'a> {
     /// Packets received so far.
     #[field(public, unit = "packets")]
     pub packets_received: Option<u64>,
-    /// When it was opened.
+    /// When it was opened or seen first; absent if it was there before recording began.
     #[field(public)]
     pub started: Option<Timestamp>,
     /// When it ended; absent while it lasts.

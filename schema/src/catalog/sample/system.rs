@@ -68,7 +68,7 @@ fn download(s: &Story, n: &mut Numbers, visitor: &mut impl Visitor) {
         xattrs: n.some(&["user.xdg.origin.url", "user.xdg.referrer.url"]),
         zone: n.maybe(3),
         size_declared: started.size_declared,
-        size: s.size,
+        size: Some(s.size),
         type_declared: started.type_declared,
         content_type: n.maybe("application/x-executable"),
         sha256: Some(s.sha256),

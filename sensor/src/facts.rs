@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 use tracewell::Timestamp;
@@ -115,20 +116,22 @@ type Stamp = (u64, u64, u64, i64, i64, i64, i64);
 
 /// Hashes of files that were seen, as long as they are the same file.
 #[derive(Debug, Default)]
-pub(crate) struct HashCache(HashMap<Stamp, [u8; 32]>);
+pub(crate) struct HashCache(Mutex<HashMap<Stamp, [u8; 32]>>);
 
 impl HashCache {
-    pub(crate) fn get(&mut self, file: &File, stop: &dyn Fn() -> bool) -> Option<[u8; 32]> {
+    pub(crate) fn get(&self, file: &File, stop: &dyn Fn() -> bool) -> Option<[u8; 32]> {
         let m = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
         let stamp = (m.dev(), m.ino(), m.len(), m.mtime(), m.mtime_nsec(), m.ctime(), m.ctime_nsec());
-        if let Some(hash) = self.0.get(&stamp) {
+        let cache = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(hash) = cache().get(&stamp) {
             return Some(*hash);
         }
         let hash = digest(file, 0, stop).ok().flatten()?.sha256;
-        if self.0.len() >= 10_000 {
-            self.0.clear();
+        let mut cache = cache();
+        if cache.len() >= 10_000 {
+            cache.clear();
         }
-        self.0.insert(stamp, hash);
+        cache.insert(stamp, hash);
         Some(hash)
     }
 }

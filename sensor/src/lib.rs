@@ -194,11 +194,14 @@ impl Sensor {
         let Self { shared, download_dirs, .. } = self;
         let shared = &*shared;
         let (sender, jobs) = queue::queue();
+        let (slow, modules) = queue::queue();
+        let memory = &record::Memory::default();
         std::thread::scope(|scope| {
-            // The recorder ends when the watcher has dropped its end of the queue.
-            let watchers: [(&str, Box<dyn FnOnce() + Send>); 4] = [
-                ("processes", Box::new(move || process::watch(shared, &sender))),
-                ("hashes", Box::new(move || record::record(shared, &jobs))),
+            // Those that record end when the watcher has dropped its ends of the queues.
+            let watchers: [(&str, Box<dyn FnOnce() + Send>); 5] = [
+                ("processes", Box::new(move || process::watch(shared, &sender, &slow))),
+                ("programs", Box::new(move || record::record(shared, memory, &jobs))),
+                ("modules", Box::new(move || record::record(shared, memory, &modules))),
                 ("network", Box::new(|| network::watch(shared))),
                 ("downloads", Box::new(|| download::watch(shared, &download_dirs))),
             ];

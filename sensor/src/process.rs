@@ -37,6 +37,8 @@ enum Later {
 struct Watcher<'a> {
     shared: &'a Shared,
     jobs: &'a Sender,
+    /// Of what is large and can wait.
+    slow: &'a Sender,
     /// Made, but not told: they may launch a program soon.
     silent: HashMap<u32, Timestamp>,
     later: BTreeMap<(Instant, u64), Later>,
@@ -47,7 +49,7 @@ struct Watcher<'a> {
 }
 
 /// Watches until the sensor stops.
-pub(crate) fn watch(shared: &Shared, jobs: &Sender) {
+pub(crate) fn watch(shared: &Shared, jobs: &Sender, slow: &Sender) {
     while !shared.is_stopped() {
         if !shared.wants(&NEEDED_BY) {
             shared.processes().clear();
@@ -59,6 +61,7 @@ pub(crate) fn watch(shared: &Shared, jobs: &Sender) {
         let mut watcher = Watcher {
             shared,
             jobs,
+            slow,
             silent: HashMap::new(),
             later: BTreeMap::new(),
             number: 0,
@@ -337,6 +340,6 @@ impl Watcher<'_> {
         modules.retain(|m| told.insert((m.path.clone(), m.base)));
         modules.iter_mut().for_each(|m| m.open(pid));
         let job = Job::Modules { pid, key, correlation: correlation_of(Some(key)), modules };
-        self.jobs.send(job, &self.shared.missed);
+        self.slow.send(job, &self.shared.missed);
     }
 }

@@ -1,7 +1,8 @@
-//! Launches, ends and modules as events: the thread that may take its time to hash.
+//! Launches, ends and modules as events: the threads that may take their time to hash.
 
 use std::collections::HashSet;
 use std::fs::File;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tracewell::catalog::{ModuleImage, ModuleLoad, ProcessExit, ProcessStart};
@@ -16,18 +17,39 @@ use crate::shared::Shared;
 /// Images of one session that are remembered.
 const MAX_IMAGES: usize = 200_000;
 
+/// What the threads that hash have in common.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    hashes: HashCache,
+    /// The session, and the images that were told in it.
+    images: Mutex<(Option<Id128>, HashSet<[u8; 32]>)>,
+}
+
+impl Memory {
+    /// Whether an image was not told in this session yet; then it is from now on.
+    fn is_new(&self, session: Option<Id128>, hash: [u8; 32], tell: bool) -> bool {
+        let mut images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
+        if images.0 != session {
+            *images = (session, HashSet::new());
+        }
+        if images.1.len() >= MAX_IMAGES || images.1.contains(&hash) {
+            return false;
+        }
+        if tell {
+            images.1.insert(hash);
+        }
+        true
+    }
+}
+
 struct Recorder<'a> {
     shared: &'a Shared,
-    hashes: HashCache,
-    /// Images that were told in `session`.
-    images: HashSet<[u8; 32]>,
-    session: Option<Id128>,
+    memory: &'a Memory,
 }
 
 /// Records until the watcher has ended and everything that it handed over is done.
-pub(crate) fn record(shared: &Shared, jobs: &Jobs) {
-    let mut recorder =
-        Recorder { shared, hashes: HashCache::default(), images: HashSet::new(), session: None };
+pub(crate) fn record(shared: &Shared, memory: &Memory, jobs: &Jobs) {
+    let recorder = Recorder { shared, memory };
     jobs.each(|job| match job {
         Job::Start(start) => recorder.start(&start),
         Job::Exit(exit) => recorder.exit(&exit),
@@ -48,7 +70,7 @@ fn some(text: &str) -> Option<&str> {
 }
 
 impl Recorder<'_> {
-    fn start(&mut self, start: &Start) {
+    fn start(&self, start: &Start) {
         let tracer = &self.shared.tracer;
         if !tracer.is_enabled::<ProcessStart>() && !tracer.is_enabled::<ModuleImage>() {
             return;
@@ -57,7 +79,7 @@ impl Recorder<'_> {
         let program = snapshot.program.as_ref();
         let file = program.and_then(|p| p.file.as_ref());
         let facts = file.zip(program).and_then(|(file, p)| facts::of_file(file, &p.path).ok());
-        let sha256 = file.and_then(|file| self.hashes.get(file, &|| self.shared.is_stopped()));
+        let sha256 = file.and_then(|file| self.memory.hashes.get(file, &|| self.shared.is_stopped()));
         let names = texts(&snapshot.environment);
         let cwd = snapshot.working_directory.as_ref().map(|c| c.to_string_lossy());
         let parent = start.parent.as_ref();
@@ -99,32 +121,18 @@ impl Recorder<'_> {
     }
 
     /// Facts of an image, once for each hash and session.
-    fn image(
-        &mut self,
-        path: &str,
-        file: &File,
-        hash: [u8; 32],
-        facts: &FileFacts,
-        correlation: CorrelationId,
-    ) {
+    fn image(&self, path: &str, file: &File, hash: [u8; 32], facts: &FileFacts, correlation: CorrelationId) {
         if !self.shared.tracer.is_enabled::<ModuleImage>() {
             return;
         }
         let session = self.shared.tracer.session();
-        if session.is_none() {
-            return;
-        }
-        if session != self.session {
-            self.images.clear();
-            self.session = session;
-        }
-        if self.images.contains(&hash) || self.images.len() >= MAX_IMAGES {
+        if session.is_none() || !self.memory.is_new(session, hash, false) {
             return;
         }
         // Read again: what is told of the image is told of just the bytes whose hash stands beside it.
         let stop = || self.shared.is_stopped();
         let Ok(Some(digest)) = facts::digest(file, image::MAX_IMAGE, &stop) else { return };
-        if !self.images.insert(digest.sha256) {
+        if !self.memory.is_new(session, digest.sha256, true) {
             return;
         }
         image::report(&self.shared.tracer, path, &digest.start, digest.sha256, facts, correlation);
@@ -149,13 +157,13 @@ impl Recorder<'_> {
         );
     }
 
-    fn module(&mut self, pid: u32, key: ProcessKey, correlation: CorrelationId, module: &Mapped) {
+    fn module(&self, pid: u32, key: ProcessKey, correlation: CorrelationId, module: &Mapped) {
         let tracer = &self.shared.tracer;
         if !tracer.is_enabled::<ModuleLoad>() && !tracer.is_enabled::<ModuleImage>() {
             return;
         }
         let file = module.file.as_ref();
-        let sha256 = file.and_then(|file| self.hashes.get(file, &|| self.shared.is_stopped()));
+        let sha256 = file.and_then(|file| self.memory.hashes.get(file, &|| self.shared.is_stopped()));
         emit!(
             self.shared.tracer,
             ModuleLoad {

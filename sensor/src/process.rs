@@ -124,7 +124,9 @@ impl Watcher<'_> {
         let Some(event) = connector.next(time + Duration::from_micros(200)) else { return };
         let at = times::of_monotonic(event.monotonic_ns);
         match event.what {
-            What::Fork { parent, child } => self.forked(parent, child, at),
+            What::Fork { parent, child } => {
+                self.forked(parent, child, at, times::ticks_of_monotonic(event.monotonic_ns));
+            }
             What::Exec { pid } => self.launched(pid, LaunchKind::Exec, Some(at)),
             What::Exit { pid, status } => self.ended(pid, Some(status), at),
             What::Overrun => {
@@ -137,13 +139,14 @@ impl Watcher<'_> {
         }
     }
 
-    fn forked(&mut self, parent: u32, child: u32, at: Timestamp) {
+    fn forked(&mut self, parent: u32, child: u32, at: Timestamp, ticks: u64) {
         let snapshot = Snapshot::brief(child);
         if snapshot.is_kernel {
             return;
         }
-        let key = self.key(&snapshot);
-        if key.is_some() && self.shared.processes().alive(child).is_some_and(|k| k.key == key) {
+        // One that has ended since was made when the kernel said so.
+        let key = self.key(&snapshot).or(Some(ProcessKey::new(&self.shared.boot_id, child, ticks)));
+        if self.shared.processes().alive(child).is_some_and(|k| k.key == key) {
             return;
         }
         let of = self.known(parent).unwrap_or_default();

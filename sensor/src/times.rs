@@ -21,6 +21,15 @@ pub(crate) fn of_monotonic(ns: u64) -> Timestamp {
     Timestamp((now(ClockId::Realtime) - now(ClockId::Monotonic)).saturating_add(ns))
 }
 
+/// Clock ticks since boot of a moment of the kernel's monotonic clock: the start of a process that is told to have been
+/// made then, as `/proc/PID/stat` would have it.
+pub(crate) fn ticks_of_monotonic(ns: u64) -> u64 {
+    let suspended = u64::try_from(now(ClockId::Boottime) - now(ClockId::Monotonic)).unwrap_or(0);
+    let per_second = u128::from(rustix::param::clock_ticks_per_second().max(1));
+    let ticks = u128::from(ns.saturating_add(suspended)) * per_second / 1_000_000_000;
+    u64::try_from(ticks).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,5 +42,7 @@ mod tests {
         let monotonic = rustix::time::clock_gettime(ClockId::Monotonic);
         let ns = monotonic.tv_sec as u64 * 1_000_000_000 + monotonic.tv_nsec as u64;
         assert!((of_monotonic(ns).0 - now.0).abs() < 1_000_000_000);
+        let back = of_ticks(ticks_of_monotonic(ns)).unwrap();
+        assert!((back.0 - now.0).abs() < 1_000_000_000, "{back:?} {now:?}");
     }
 }

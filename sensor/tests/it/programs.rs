@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use sha2::Digest;
 
-use crate::support::{Running, text};
+use crate::support::{PATIENCE, Running, text};
 
 fn sha256(path: &Path) -> String {
     let hash: [u8; 32] = sha2::Sha256::digest(std::fs::read(path).unwrap()).into();
@@ -32,15 +33,24 @@ fn copy(running: &Running, of: &str, name: &str) -> std::path::PathBuf {
 fn a_program_is_told_with_its_path_hash_command_line_and_parent() {
     let running = Running::start();
     let program = copy(&running, "sleep", "snooze");
-    let mut child = Command::new(&program).arg("1.5").spawn().unwrap();
+    let mut child = Command::new(&program).arg("100").spawn().unwrap();
     let pid = child.id().to_string();
     let start = running.wait_for("process.start", "image_path", text(&program));
+    let began = Instant::now();
+    let modules = loop {
+        let modules = running.with("module.load", "pid", &pid);
+        if modules.iter().any(|m| m.fields["path"].contains("libc")) {
+            break modules;
+        }
+        assert!(began.elapsed() < PATIENCE, "{modules:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    };
     child.kill().unwrap();
     child.wait().unwrap();
     let exit = running.wait_for("process.exit", "pid", &pid);
     assert_eq!(start.fields["pid"], pid);
     assert_eq!(start.fields["sha256"], sha256(&program));
-    assert_eq!(start.fields["command_line"], format!("{} 1.5", text(&program)));
+    assert_eq!(start.fields["command_line"], format!("{} 100", text(&program)));
     assert_eq!(start.fields["parent_pid"], std::process::id().to_string());
     assert_eq!(start.fields["parent_path"], std::env::current_exe().unwrap().to_str().unwrap());
     let boot = tracewell::boot::boot_id();
@@ -62,8 +72,6 @@ fn a_program_is_told_with_its_path_hash_command_line_and_parent() {
     assert_eq!(image.fields["path"], text(&program));
     assert_eq!(image.fields["mode"].split('|').count(), 7, "{}", image.fields["mode"]);
     assert!(image.fields.contains_key("machine") && !image.fields.contains_key("signature_state"));
-    let modules = running.with("module.load", "pid", &pid);
-    assert!(modules.iter().any(|m| m.fields["path"].contains("libc")), "{modules:?}");
     assert!(modules.iter().all(|m| m.fields["process_key"] == start.fields["process_key"]));
 }
 
@@ -119,10 +127,10 @@ fn a_copy_of_a_process_is_launched_before_it_ends_and_no_key_is_zero() {
         eprintln!("without the process connector copies that end at once are not seen; nothing to test");
         return;
     }
-    let out = Command::new("sh").args(["-c", "(exit 7); sleep 0.4 & wait; exit 5"]).status().unwrap();
-    assert_eq!(out.code(), Some(5));
-    let end = running.wait_for("process.exit", "exit_code", "5");
-    let copy = running.wait_for("process.exit", "exit_code", "7");
+    let out = Command::new("sh").args(["-c", "(exit 117); sleep 0.4 & wait; exit 115"]).status().unwrap();
+    assert_eq!(out.code(), Some(115));
+    let end = running.wait_for("process.exit", "exit_code", "115");
+    let copy = running.wait_for("process.exit", "exit_code", "117");
     assert_eq!(copy.fields["ending"], "exit code");
     let starts = running.with("process.start", "process_key", &copy.fields["process_key"]);
     assert_eq!(starts.len(), 1, "{starts:?}");

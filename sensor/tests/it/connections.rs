@@ -41,14 +41,12 @@ fn a_connection_is_told_with_its_ends_and_its_process() {
     assert_eq!(inbound.fields["direction"], "inbound");
     assert_eq!(inbound.fields["local"], address);
     drop((client, server));
-    let began = std::time::Instant::now();
-    let closed = loop {
-        let all = running.with("network.connection", "connection_id", &out.fields["connection_id"]);
-        if let Some(closed) = all.into_iter().find(|e| e.fields["state"] == "closed") {
-            break closed;
-        }
-        assert!(began.elapsed() < crate::support::PATIENCE);
-    };
+    let closed = running.until("not closed", |events| {
+        let is_it = |e: &&tracewell::testing::CapturedEvent| {
+            e.fields.get("connection_id") == out.fields.get("connection_id") && e.fields["state"] == "closed"
+        };
+        events.iter().find(is_it).cloned()
+    });
     assert!(closed.fields.contains_key("ended"));
     if running.uses("ended sockets") {
         assert_eq!(closed.fields["bytes_sent"], "5", "{closed:?}");
@@ -72,10 +70,15 @@ fn connections_that_end_at_once_and_refused_ones_are_told() {
         locals.push(client.local_addr().unwrap().to_string());
         drop((client, server));
     }
-    for local in &locals {
-        let all = running.wait_for("network.connection", "local", local);
-        assert_eq!(all.fields["remote"], address.to_string());
-    }
+    running.until("not all were told", |events| {
+        for local in &locals {
+            let told = events
+                .iter()
+                .find(|e| e.name == "network.connection" && e.fields.get("local") == Some(local))?;
+            assert_eq!(told.fields["remote"], address.to_string());
+        }
+        Some(())
+    });
     // Nobody listens there any more.
     drop(listener);
     let failed = || running.with("network.connection", "state", "failed").len();
@@ -83,10 +86,6 @@ fn connections_that_end_at_once_and_refused_ones_are_told() {
     for _ in 0..5 {
         assert!(TcpStream::connect(address).is_err());
     }
-    let began = std::time::Instant::now();
-    while failed() < before + 5 {
-        assert!(began.elapsed() < crate::support::PATIENCE);
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
+    running.until("not all were told", |_| (failed() >= before + 5).then_some(()));
     running.wait_for("error.raised", "operation", "find the process of a connection");
 }

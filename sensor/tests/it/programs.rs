@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use sha2::Digest;
+use tracewell::testing::CapturedEvent;
 
-use crate::support::{PATIENCE, Running, text};
+use crate::support::{Running, text};
 
 fn sha256(path: &Path) -> String {
     let hash: [u8; 32] = sha2::Sha256::digest(std::fs::read(path).unwrap()).into();
@@ -36,15 +36,11 @@ fn a_program_is_told_with_its_path_hash_command_line_and_parent() {
     let mut child = Command::new(&program).arg("100").spawn().unwrap();
     let pid = child.id().to_string();
     let start = running.wait_for("process.start", "image_path", text(&program));
-    let began = Instant::now();
-    let modules = loop {
-        let modules = running.with("module.load", "pid", &pid);
-        if modules.iter().any(|m| m.fields["path"].contains("libc")) {
-            break modules;
-        }
-        assert!(began.elapsed() < PATIENCE, "{modules:?}");
-        std::thread::sleep(Duration::from_millis(50));
-    };
+    let modules = running.until("no modules", |events| {
+        let of_it = |e: &&CapturedEvent| e.name == "module.load" && e.fields["pid"] == pid;
+        let modules: Vec<_> = events.iter().filter(of_it).cloned().collect();
+        modules.iter().any(|m| m.fields["path"].contains("libc")).then_some(modules)
+    });
     child.kill().unwrap();
     child.wait().unwrap();
     let exit = running.wait_for("process.exit", "pid", &pid);
@@ -156,18 +152,23 @@ fn programs_that_end_at_once_are_told_or_counted() {
         return;
     }
     let mut pids = Vec::new();
-    for _ in 0..50 {
+    for _ in 0..30 {
         let mut child = Command::new("true").spawn().unwrap();
         pids.push(child.id().to_string());
         child.wait().unwrap();
     }
     let own = std::process::id().to_string();
-    for pid in &pids {
-        let start = running.wait_for("process.start", "pid", pid);
-        assert_eq!(start.fields["parent_pid"], own);
-        let exit = running.wait_for("process.exit", "pid", pid);
-        assert_eq!(exit.fields.get("process_key"), start.fields.get("process_key"));
-    }
+    running.until("not all were told", |events| {
+        let of = |name: &str, pid: &String| {
+            events.iter().find(|e| e.name == name && e.fields.get("pid") == Some(pid)).cloned()
+        };
+        for pid in &pids {
+            let (start, exit) = (of("process.start", pid)?, of("process.exit", pid)?);
+            assert_eq!(start.fields["parent_pid"], own);
+            assert_eq!(exit.fields.get("process_key"), start.fields.get("process_key"));
+        }
+        Some(())
+    });
     let nameless = running.with("process.start", "image_path", "(ended at once)").len()
         + running.with("process.start", "image_path", "true").len();
     if nameless != 0 {

@@ -88,17 +88,25 @@ impl Running {
         self.events().into_iter().filter(is_it).collect()
     }
 
+    /// Waits until `look` finds what it wants among the events. A look costs a write to the disk, so not too often.
+    #[track_caller]
+    pub(crate) fn until<T>(&self, what: &str, look: impl Fn(&[CapturedEvent]) -> Option<T>) -> T {
+        let (began, mut pause) = (Instant::now(), Duration::from_millis(100));
+        loop {
+            if let Some(found) = look(&self.events()) {
+                return found;
+            }
+            assert!(began.elapsed() < PATIENCE, "{what}: {:#?}", self.tail());
+            std::thread::sleep(pause);
+            pause = (pause * 3 / 2).min(Duration::from_secs(1));
+        }
+    }
+
     /// Waits for an event of this name whose field has this value.
     #[track_caller]
     pub(crate) fn wait_for(&self, name: &str, field: &str, value: &str) -> CapturedEvent {
-        let began = Instant::now();
-        loop {
-            if let Some(found) = self.with(name, field, value).into_iter().next() {
-                return found;
-            }
-            assert!(began.elapsed() < PATIENCE, "no {name} with {field}={value}: {:#?}", self.tail());
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        let is_it = |e: &&CapturedEvent| e.name == name && e.fields.get(field).is_some_and(|v| v == value);
+        self.until(&format!("no {name} with {field}={value}"), |events| events.iter().find(is_it).cloned())
     }
 
     fn tail(&self) -> Vec<CapturedEvent> {

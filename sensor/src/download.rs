@@ -7,31 +7,25 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use inotify::{EventMask, Inotify, WatchDescriptor};
-use tracewell::{Category, Timestamp};
+use tracewell::Category;
 
 use crate::arrival::{self, Begun};
 use crate::folders::Folders;
-use crate::missed;
 use crate::netlink::wait;
 use crate::owners::writers;
 use crate::shared::Shared;
 
-/// Downloads under way that are followed, and files that are known.
-const MAX_WRITING: usize = 10_000;
-const MAX_SEEN: usize = 100_000;
+/// Downloads under way that are followed.
+pub(crate) const MAX_WRITING: usize = 10_000;
 /// Events that are taken at once.
-const MAX_BATCH: usize = 4096;
+pub(crate) const MAX_BATCH: usize = 4096;
 /// A look for writing processes may take this part of the time.
 const SHARE: u32 = 20;
-/// How long an empty file may stand for what is written beside it, as browsers do.
-const EMPTY: Duration = Duration::from_secs(2);
-/// A file that nobody has touched for so long is not being written, whatever was told.
-const STALE: Duration = Duration::from_secs(10);
 /// Endings of files that are not there yet.
 const PARTIAL: [&str; 6] = ["part", "crdownload", "partial", "download", "opdownload", "tmp"];
 
 /// What tells one state of a file from another.
-type Stamp = (u64, u64, u64, i64, i64);
+pub(crate) type Stamp = (u64, u64, u64, i64, i64);
 
 struct Change {
     watch: WatchDescriptor,
@@ -40,34 +34,36 @@ struct Change {
     name: Option<OsString>,
 }
 
-struct Writing {
-    begun: Begun,
+/// A download under way.
+pub(crate) struct Writing {
+    pub(crate) begun: Begun,
     /// Closed, but empty or partial: it may go on.
-    closed: Option<Instant>,
-    since: Instant,
+    pub(crate) closed: Option<Instant>,
+    pub(crate) since: Instant,
 }
 
 /// A file that has left a name.
-struct Moved {
-    from: PathBuf,
-    writing: Option<Writing>,
+pub(crate) struct Moved {
+    pub(crate) from: PathBuf,
+    pub(crate) writing: Option<Writing>,
     /// It was told, or was there before.
-    was_seen: bool,
-    at: Instant,
+    pub(crate) was_seen: bool,
+    pub(crate) at: Instant,
 }
 
-struct Watcher<'a> {
-    shared: &'a Shared,
-    inotify: Inotify,
-    folders: Folders,
-    writing: HashMap<PathBuf, Writing>,
-    order: VecDeque<PathBuf>,
+/// What is known of the download folders.
+pub(crate) struct Watcher<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) inotify: Inotify,
+    pub(crate) folders: Folders,
+    pub(crate) writing: HashMap<PathBuf, Writing>,
+    pub(crate) order: VecDeque<PathBuf>,
     /// Files that were told, or that were there before recording began.
-    seen: HashMap<PathBuf, Stamp>,
+    pub(crate) seen: HashMap<PathBuf, Stamp>,
     /// By cookie: files that have left a name and may come up under another.
-    moved: HashMap<u32, Moved>,
+    pub(crate) moved: HashMap<u32, Moved>,
     /// When processes may be looked through again.
-    look_at: Instant,
+    pub(crate) look_at: Instant,
 }
 
 const NEEDED_BY: [Category; 2] = [Category::Download, Category::Detection];
@@ -94,12 +90,13 @@ pub(crate) fn watch(shared: &Shared, dirs: &[PathBuf]) {
     }
 }
 
-fn is_partial(path: &Path) -> bool {
+/// Whether a file is not there yet, by its name.
+pub(crate) fn is_partial(path: &Path) -> bool {
     path.extension().and_then(|e| e.to_str()).is_some_and(|e| PARTIAL.contains(&e))
 }
 
 /// State of a plain file; none of anything else.
-fn stamp(path: &Path) -> Option<(Stamp, std::fs::Metadata)> {
+pub(crate) fn stamp(path: &Path) -> Option<(Stamp, std::fs::Metadata)> {
     let m = std::fs::symlink_metadata(path).ok().filter(std::fs::Metadata::is_file)?;
     Some(((m.dev(), m.ino(), m.len(), m.mtime(), m.mtime_nsec()), m))
 }
@@ -134,25 +131,6 @@ impl<'a> Watcher<'a> {
                 self.tick();
             }
         }
-    }
-
-    /// What is there before recording begins is no news.
-    fn baseline(&mut self, folder: &Path) {
-        for path in files(folder) {
-            if let Some((stamp, _)) = stamp(&path) {
-                self.see(&path, stamp);
-            }
-        }
-    }
-
-    fn see(&mut self, path: &Path, stamp: Stamp) {
-        if self.seen.len() >= MAX_SEEN && !self.seen.contains_key(path) {
-            // What is forgotten may be told twice when a queue overflows; nothing is lost.
-            let error = std::io::Error::from_raw_os_error(libc::ENOSPC);
-            self.shared.error("downloads", "remember the files", &path.to_string_lossy(), &error);
-            self.seen.clear();
-        }
-        self.seen.insert(path.to_owned(), stamp);
     }
 
     fn batch(&mut self, buffer: &mut [u8]) -> Vec<Change> {
@@ -298,118 +276,4 @@ impl<'a> Watcher<'a> {
             _ => self.finish(&path, writer),
         }
     }
-
-    fn write(&mut self, path: PathBuf, writing: Writing) {
-        if self.writing.len() >= MAX_WRITING {
-            // The oldest is given up, and said to be.
-            while let Some(oldest) = self.order.pop_front() {
-                if self.writing.remove(&oldest).is_some() {
-                    missed::count(&self.shared.missed.downloads);
-                    break;
-                }
-            }
-        }
-        self.order.push_back(path.clone());
-        if self.order.len() > 4 * MAX_WRITING {
-            let writing = &self.writing;
-            let mut kept = HashSet::new();
-            self.order.retain(|p| writing.contains_key(p) && kept.insert(p.clone()));
-        }
-        self.writing.insert(path, writing);
-    }
-
-    fn finish(&mut self, path: &Path, writer: Option<u32>) {
-        let begun = self.writing.remove(path).map(|w| w.begun);
-        let mut begun = begun.unwrap_or_else(|| Begun::late(self.shared, writer));
-        if begun.writer.is_none() {
-            begun.writer = writer.map(|pid| crate::owners::owner(self.shared, pid));
-        }
-        let Some((stamp, _)) = stamp(path) else { return };
-        if arrival::finished(self.shared, path, &begun) {
-            self.see(path, stamp);
-        }
-    }
-
-    /// The kernel had no room for some changes: what the folders hold tells what was missed.
-    fn overflow(&mut self) {
-        let error = std::io::Error::from_raw_os_error(libc::EOVERFLOW);
-        let lost = Some("the folders are looked through; what came and went meanwhile is missing");
-        self.shared.trouble("downloads", "follow all changes", "inotify", &error, lost);
-        self.moved.clear();
-        self.folders.refresh(self.shared, &self.inotify);
-        for folder in self.folders.all() {
-            self.rescan(&folder);
-        }
-        self.writing.retain(|path, _| std::fs::symlink_metadata(path).is_ok());
-        self.seen.retain(|path, _| std::fs::symlink_metadata(path).is_ok());
-    }
-
-    /// Tells what a folder has that was not told.
-    fn rescan(&mut self, folder: &Path) {
-        let new: Vec<_> = files(folder)
-            .filter_map(|path| Some((stamp(&path)?.0, path)))
-            .filter(|(stamp, path)| self.seen.get(path) != Some(stamp))
-            .map(|(_, path)| path)
-            .collect();
-        // Also when it costs: what somebody still writes is not there yet.
-        let open = if new.is_empty() { HashMap::new() } else { writers(&new.iter().cloned().collect()) };
-        for path in new {
-            match open.get(&path) {
-                Some(_) if self.writing.contains_key(&path) => {}
-                Some(pid) => {
-                    let begun = arrival::started(self.shared, &path, Some(*pid));
-                    self.write(path, Writing { begun, closed: None, since: Instant::now() });
-                }
-                None if is_partial(&path) => {}
-                None => self.finish(&path, None),
-            }
-        }
-    }
-
-    fn look_for_roots(&mut self) {
-        for folder in self.folders.watch_roots(self.shared, &self.inotify) {
-            self.rescan(&folder);
-        }
-    }
-
-    fn tick(&mut self) {
-        self.look_for_roots();
-        self.moved.retain(|_, moved| {
-            // Both halves of a move come together: this one has left the folders.
-            let is_gone = moved.at.elapsed() >= Duration::from_millis(500);
-            if let Some(writing) = moved.writing.as_ref().filter(|_| is_gone) {
-                arrival::vanished(self.shared, &moved.from, &writing.begun);
-            }
-            !is_gone
-        });
-        let now = Timestamp::now().0 / 1_000_000_000;
-        let stale: Vec<PathBuf> = self
-            .writing
-            .iter()
-            .filter(|(path, w)| {
-                let is_old = w.since.elapsed() >= STALE
-                    && stamp(path).is_none_or(|(_, m)| now - m.mtime() >= STALE.as_secs() as i64);
-                let is_empty = w.closed.is_some_and(|closed| closed.elapsed() >= EMPTY);
-                !is_partial(path) && (is_empty || w.closed.is_none() && is_old)
-            })
-            .map(|(path, _)| path.clone())
-            .take(MAX_BATCH)
-            .collect();
-        if stale.is_empty() {
-            return;
-        }
-        let open = writers(&stale.iter().cloned().collect());
-        for path in stale {
-            match self.writing.get_mut(&path) {
-                // Slow, but under way; look again later.
-                Some(writing) if open.contains_key(&path) => writing.since = Instant::now(),
-                _ => self.finish(&path, None),
-            }
-        }
-    }
-}
-
-/// Names in a folder.
-fn files(folder: &Path) -> impl Iterator<Item = PathBuf> {
-    std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
 }

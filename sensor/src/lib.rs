@@ -19,7 +19,9 @@ mod diag;
 mod download;
 mod facts;
 mod folders;
+mod headers;
 mod image;
+mod launch;
 mod maps;
 mod missed;
 mod netlink;
@@ -33,6 +35,7 @@ mod shared;
 mod sockets;
 mod stories;
 mod times;
+mod upkeep;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -138,6 +141,9 @@ fn whole(path: &Path) -> PathBuf {
     found.unwrap_or_else(|_| path.to_owned())
 }
 
+/// What a thread of the sensor does.
+type Watcher<'a> = Box<dyn FnOnce() + Send + 'a>;
+
 /// Watches this machine; see the crate's description.
 #[derive(Debug)]
 pub struct Sensor {
@@ -198,7 +204,7 @@ impl Sensor {
         let memory = &record::Memory::default();
         std::thread::scope(|scope| {
             // Those that record end when the watcher has dropped its ends of the queues.
-            let watchers: [(&str, Box<dyn FnOnce() + Send>); 5] = [
+            let watchers: [(&str, Watcher<'_>); 5] = [
                 ("processes", Box::new(move || process::watch(shared, &sender, &slow))),
                 ("programs", Box::new(move || record::record(shared, memory, &jobs))),
                 ("modules", Box::new(move || record::record(shared, memory, &modules))),

@@ -18,12 +18,18 @@ pub(crate) struct Owner {
 
 /// What is known of a process: remembered, else read.
 pub(crate) fn owner(shared: &Shared, pid: u32) -> Owner {
-    if let Some(known) = shared.processes().get(pid).cloned() {
+    if let Some(known) = shared.processes().alive(pid).cloned() {
         return Owner { pid, known };
     }
     let mut snapshot = program::Snapshot::brief(pid);
     snapshot.program = program::path_only(pid);
     let key = snapshot.start_ticks.map(|ticks| ProcessKey::new(&shared.boot_id, pid, ticks));
+    // It has ended meanwhile, and is the last that had this id.
+    if key.is_none()
+        && let Some(known) = shared.processes().get(pid).cloned()
+    {
+        return Owner { pid, known };
+    }
     let known = Known {
         key,
         path: snapshot.path(),

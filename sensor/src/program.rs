@@ -179,3 +179,39 @@ pub(crate) fn path_only(pid: u32) -> Option<Program> {
     let path = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
     Some(Program { file: None, path, id: None })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_read_as_one() {
+        let own = Snapshot::take(std::process::id());
+        let program = own.program.as_ref().unwrap();
+        assert_eq!(program.path, std::env::current_exe().unwrap());
+        assert!(program.file.is_some());
+        let arguments: Vec<String> = std::env::args().collect();
+        assert_eq!(own.arguments, arguments);
+        assert_eq!(own.start_ticks, Some(tracewell::boot::own_start_ticks()));
+        assert_eq!(own.uid, Some(rustix::process::getuid().as_raw()));
+    }
+
+    #[test]
+    fn a_process_whose_program_cannot_be_seen_has_its_name() {
+        // Of a zombie, as of another user's process, the kernel tells the name alone.
+        let mut child = std::process::Command::new("sleep").arg("0").spawn().unwrap();
+        let zombie = loop {
+            let snapshot = Snapshot::take(child.id());
+            if snapshot.program.is_none() {
+                break snapshot;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        };
+        assert_eq!((zombie.path().as_str(), zombie.command_line.as_deref()), ("sleep", None));
+        assert_eq!(zombie.parent, Some(std::process::id()));
+        assert!(zombie.start_ticks.is_some());
+        child.wait().unwrap();
+        let gone = Snapshot::take(child.id());
+        assert!(gone.path().is_empty() && gone.start_ticks.is_none());
+    }
+}

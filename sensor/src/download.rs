@@ -214,7 +214,12 @@ impl<'a> Watcher<'a> {
             let begun = arrival::started(self.shared, &path, writer);
             self.write(path, Writing { begun, closed: None, since: Instant::now() });
         } else if mask.contains(EventMask::CLOSE_WRITE) {
-            let is_empty = stamp(&path).is_some_and(|(_, m)| m.len() == 0);
+            let Some((stamp, meta)) = stamp(&path) else { return };
+            // Opened and closed: it is what was told already.
+            if self.seen.get(&path) == Some(&stamp) && !self.writing.contains_key(&path) {
+                return;
+            }
+            let is_empty = meta.len() == 0;
             match self.writing.get_mut(&path) {
                 Some(writing) if is_empty || is_partial(&path) => {
                     writing.closed = Some(Instant::now());

@@ -126,12 +126,11 @@ pub(crate) fn facts(bytes: &[u8]) -> ImageFacts {
 pub(crate) fn report(
     tracer: &Tracer,
     path: &str,
-    bytes: &[u8],
+    facts: &ImageFacts,
     sha256: [u8; 32],
     file: &FileFacts,
     correlation: CorrelationId,
 ) {
-    let facts = facts(bytes);
     let xattrs: Vec<&str> = file.xattrs.iter().map(String::as_str).collect();
     let names: Vec<&str> = facts.sections.iter().map(|s| s.0.as_str()).collect();
     let addresses: Vec<u64> = facts.sections.iter().map(|s| s.1).collect();

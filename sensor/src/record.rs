@@ -27,8 +27,13 @@ pub(crate) struct Memory {
 
 impl Memory {
     /// Whether an image was not told in this session yet; then it is from now on.
-    fn is_new(&self, session: Option<Id128>, hash: [u8; 32], tell: bool) -> bool {
+    fn is_new(&self, shared: &Shared, hash: [u8; 32], tell: bool) -> bool {
         let mut images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
+        // Asked for under the lock: one thread's older answer must not undo another's newer one.
+        let session = shared.tracer.session();
+        if session.is_none() {
+            return false;
+        }
         if images.0 != session {
             *images = (session, HashSet::new());
         }
@@ -125,17 +130,18 @@ impl Recorder<'_> {
         if !self.shared.tracer.is_enabled::<ModuleImage>() {
             return;
         }
-        let session = self.shared.tracer.session();
-        if session.is_none() || !self.memory.is_new(session, hash, false) {
+        if !self.memory.is_new(self.shared, hash, false) {
             return;
         }
         // Read again: what is told of the image is told of just the bytes whose hash stands beside it.
         let stop = || self.shared.is_stopped();
         let Ok(Some(digest)) = facts::digest(file, image::MAX_IMAGE, &stop) else { return };
-        if !self.memory.is_new(session, digest.sha256, true) {
+        // Looked into before it is marked as told: a session may begin meanwhile.
+        let looked = image::facts(&digest.start);
+        if !self.memory.is_new(self.shared, digest.sha256, true) {
             return;
         }
-        image::report(&self.shared.tracer, path, &digest.start, digest.sha256, facts, correlation);
+        image::report(&self.shared.tracer, path, &looked, digest.sha256, facts, correlation);
     }
 
     fn exit(&self, exit: &Exit) {

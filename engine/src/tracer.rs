@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tracewell_schema::format::record::LossReason;
-use tracewell_schema::{Category, Event, Level};
+use tracewell_schema::{Category, Event, Id128, Level};
 
 use crate::clock::Clock;
 use crate::config::{Config, RING_BUDGET, RING_SIZE};
@@ -253,6 +253,22 @@ impl Tracer {
         // SAFETY: there are 32 levels and categories are below 32; the memory outlives `self` (see the field).
         let enabled = unsafe { &*self.levels.add(category as usize) }.load(Ordering::Relaxed);
         enabled >= level as u8
+    }
+
+    /// Whether anything of this category is on: a component that has to work for its events asks before it works.
+    #[inline(always)]
+    #[must_use]
+    pub fn category_enabled(&self, category: Category) -> bool {
+        self.enabled(category, Level::Error)
+    }
+
+    /// Identity of the present session; `None` while tracing is off. Not for every event: it reads the whole control
+    /// page.
+    ///
+    /// What a component tells once in a session (see `module.image`) it tells again when this changes.
+    #[must_use]
+    pub fn session(&self) -> Option<Id128> {
+        self.inner.control.as_ref()?.snapshot().ok().map(|page| Id128(page.session_id))
     }
 
     /// Whether events of type `E` are on.

@@ -146,7 +146,7 @@ fn main() {
             let walk = encoder
                 .walk(raw, raw.len(), &mut |e| stream.schemas.get(usize::from(e)).map(|s| Layout::of(s)));
             assert!(walk.is_regular && walk.len == raw.len());
-            encoder.encode(raw, out);
+            encoder.encode(raw, out, &mut || {});
         };
         let row = |form: &str, codec: Codec, bytes: &[u8], write: f64| {
             let header = BlockHeader {

@@ -54,16 +54,26 @@ impl Dictionary {
     }
 
     /// Values of the same width, at `offset` in each of these records. False if they are too many.
-    pub(super) fn fill_fixed(&mut self, raw: &[u8], records: &[u32], offset: usize, width: usize) -> bool {
+    /// `pace` is called for every 4 KiB or so of `raw`.
+    pub(super) fn fill_fixed(
+        &mut self,
+        raw: &[u8],
+        records: &[u32],
+        offset: usize,
+        width: usize,
+        pace: Option<&mut dyn FnMut()>,
+    ) -> bool {
+        let mut nothing = || {};
+        let pace = pace.unwrap_or(&mut nothing);
         match width.div_ceil(8) {
-            1 => self.fill_words::<1>(raw, records, offset, width),
-            2 => self.fill_words::<2>(raw, records, offset, width),
-            3 => self.fill_words::<3>(raw, records, offset, width),
-            4 => self.fill_words::<4>(raw, records, offset, width),
-            5 => self.fill_words::<5>(raw, records, offset, width),
-            6 => self.fill_words::<6>(raw, records, offset, width),
-            7 => self.fill_words::<7>(raw, records, offset, width),
-            MAX_WORDS => self.fill_words::<MAX_WORDS>(raw, records, offset, width),
+            1 => self.fill_words::<1>(raw, records, offset, width, pace),
+            2 => self.fill_words::<2>(raw, records, offset, width, pace),
+            3 => self.fill_words::<3>(raw, records, offset, width, pace),
+            4 => self.fill_words::<4>(raw, records, offset, width, pace),
+            5 => self.fill_words::<5>(raw, records, offset, width, pace),
+            6 => self.fill_words::<6>(raw, records, offset, width, pace),
+            7 => self.fill_words::<7>(raw, records, offset, width, pace),
+            MAX_WORDS => self.fill_words::<MAX_WORDS>(raw, records, offset, width, pace),
             _ => {
                 let len = width as u32;
                 let spans = records.iter().map(|at| Span { at: at + offset as u32, len });
@@ -78,14 +88,20 @@ impl Dictionary {
         records: &[u32],
         offset: usize,
         width: usize,
+        pace: &mut dyn FnMut(),
     ) -> bool {
         let shift = self.clear(records.len());
+        let mut next_pace = 0;
         // The last word ends with the value; what it holds of bytes before the value is shifted out.
         let last = width.wrapping_sub(8);
         let cut = 8 * (8 * N - width) as u32;
         self.ids.resize(records.len(), 0);
         for (at, place) in records.iter().zip(&mut self.ids) {
             let at = *at as usize + offset;
+            if at >= next_pace {
+                next_pace = at + 4096;
+                pace();
+            }
             let mut row = [0_u64; N];
             let mut hash = 0_u64;
             for (i, word) in row.iter_mut().enumerate() {

@@ -1,7 +1,7 @@
 //! Forms of a block, beside each other: raw, LZ4 over records, columns, columns then LZ4. Prints a table: bytes an
 //! event, and medians of ns an event for writing and reading.
 //!
-//! `cargo bench -p tracewell-benches --bench codec`
+//! `cargo bench -p tracewell-benches --bench codec [-- NAME]`
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -136,7 +136,11 @@ fn main() {
     println!(
         "| records of 256 KiB | form | bytes/event | write ns/event | read ns/event |\n| --- | --- | --- | --- | --- |"
     );
+    let only = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
     for name in ["W0", "W1", "W1 random", "W2", "W2, new pid", "catalog"] {
+        if only.as_ref().is_some_and(|only| only != name) {
+            continue;
+        }
         let stream = workload(name);
         let (raw, events) = (&stream.bytes[..], stream.events);
         let mut encoder = Encoder::default();

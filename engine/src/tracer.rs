@@ -11,7 +11,7 @@ use tracewell_schema::format::record::LossReason;
 use tracewell_schema::{Category, Event, Id128, Level};
 
 use crate::clock::Clock;
-use crate::config::{Config, RING_BUDGET, RING_SIZE};
+use crate::config::{Config, RING_BUDGET, RING_SIZE, WhenFull};
 use crate::control::Control;
 use crate::dirs::Dirs;
 use crate::error::{AttachError, FlushError};
@@ -108,6 +108,7 @@ pub struct Builder {
     ring_budget: u64,
     linger: Duration,
     clock: Clock,
+    when_full: WhenFull,
 }
 
 impl Builder {
@@ -163,6 +164,13 @@ impl Builder {
         self
     }
 
+    /// What an emit does when the thread's ring is full. Default: [`WhenFull::Refuse`].
+    #[must_use]
+    pub fn when_full(mut self, policy: WhenFull) -> Self {
+        self.when_full = policy;
+        self
+    }
+
     /// Attaches: maps the control page, creating the directory (0700) and the page (0600, off) if they are missing.
     ///
     /// # Errors
@@ -180,6 +188,7 @@ impl Builder {
             ring_budget: self.ring_budget,
             linger: self.linger,
             clock: self.clock,
+            when_full: self.when_full,
         }
         .check()?;
         let control = Control::open_or_create(&config.dirs)
@@ -213,6 +222,7 @@ impl Tracer {
             ring_budget: RING_BUDGET,
             linger: Duration::from_secs(1),
             clock: Clock::Precise,
+            when_full: WhenFull::Refuse,
         }
     }
 
@@ -528,6 +538,11 @@ impl Inner {
         let _ = self.epoch.compare_exchange(epoch, NO_SESSION, Ordering::SeqCst, Ordering::Relaxed);
         let mut session = self.state.lock();
         session.closing.retain(|s| !s.is_closed());
+        if let Some(state) = &session.state
+            && state.epoch == epoch
+        {
+            state.retired.store(true, Ordering::Relaxed);
+        }
         if session.state.as_ref().is_some_and(|s| s.epoch == epoch) {
             let ended = session.state.take();
             session.closing.extend(ended);

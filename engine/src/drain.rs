@@ -126,12 +126,7 @@ struct Drain<'a> {
 }
 
 impl<'a> Drain<'a> {
-    fn new(
-        state: &'a Arc<State>,
-        jobs: Sender<Job>,
-        spare: Receiver<Vec<u8>>,
-        tender: Tender,
-    ) -> Self {
+    fn new(state: &'a Arc<State>, jobs: Sender<Job>, spare: Receiver<Vec<u8>>, tender: Tender) -> Self {
         Self {
             state,
             tender,

@@ -1,11 +1,14 @@
 //! Bytes of blocks, read when they are needed.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
+use tracewell_schema::format::block::BlockHeader;
+
 use crate::pool::{Ahead, Load};
-use crate::ring;
+use crate::ring as leftover;
 use crate::segment;
 use crate::source;
 use crate::summary::Damage;
@@ -15,7 +18,9 @@ use crate::trace::{Block, Source, Trace};
 pub(crate) struct Loader<'a> {
     pub(crate) trace: &'a Trace,
     files: Vec<(u32, Arc<File>)>,
-    buffer: Vec<u8>,
+    scratch: segment::Scratch,
+    /// Segments that were packed since they were indexed, as they are now; `None` if that does not explain it.
+    packed: HashMap<u32, Option<segment::Index>>,
     /// Memory of blocks that have been read.
     pub(crate) spare: Vec<Vec<u8>>,
     /// Bytes of data blocks that have been read.
@@ -37,7 +42,16 @@ impl<'a> Loader<'a> {
         progress: &'a mut dyn FnMut(u64),
         ahead: Option<&'a dyn Ahead>,
     ) -> Self {
-        Self { trace, files: Vec::new(), buffer: Vec::new(), spare: Vec::new(), done: 0, progress, ahead }
+        Self {
+            trace,
+            files: Vec::new(),
+            scratch: segment::Scratch::default(),
+            packed: HashMap::new(),
+            spare: Vec::new(),
+            done: 0,
+            progress,
+            ahead,
+        }
     }
 
     /// Takes back the memory of a block.
@@ -48,10 +62,16 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Whole records from `from` on, which lies in the block. Returns the position after them.
-    pub(crate) fn load(&mut self, block: &Block, from: u64, out: &mut Vec<u8>) -> Result<u64, Damage> {
+    /// Whole records from `from` on, which lies in the block of ring `ring`. Returns the position after them.
+    pub(crate) fn load(
+        &mut self,
+        block: &Block,
+        ring: u32,
+        from: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<u64, Damage> {
         let (segment, stored_len, events, offset) = match &block.source {
-            Source::Ring(leftover) => return ring::read_window(leftover, from, out),
+            Source::Ring(leftover) => return leftover::read_window(leftover, from, out),
             Source::Segment { segment, stored_len, events, offset } => {
                 (*segment, *stored_len, *events, *offset)
             }
@@ -72,14 +92,33 @@ impl<'a> Loader<'a> {
             }
             None => {
                 let file = self.file(segment).map_err(|e| damage(&e.to_string()))?;
-                segment::read_block(&file, offset, stored_len, &mut self.buffer, out)
+                segment::read_block(&file, offset, stored_len, &mut self.scratch, out)
             }
         };
-        let header = header.map_err(|e| damage(e.what))?;
-        if (header.from, header.to, header.sequence) != (block.from, block.to, block.sequence) {
-            return Err(damage("the file was changed while it was read"));
+        let wrong = match header {
+            Ok(header) if is_block(&header, block, ring) => return Ok(block.to),
+            Ok(_) => "the file was changed while it was read",
+            Err(error) => error.what,
+        };
+        // It may have been packed since it was indexed: the same records, in other places.
+        self.load_packed(segment, block, ring, out).ok_or_else(|| damage(wrong)).map(|()| block.to)
+    }
+
+    /// Reads a block where it is now in a segment that was packed meanwhile.
+    fn load_packed(&mut self, segment: u32, block: &Block, ring: u32, out: &mut Vec<u8>) -> Option<()> {
+        if !self.packed.contains_key(&segment) {
+            // At most one look for each segment, however many of its blocks are wrong.
+            self.files.retain(|(s, _)| *s != segment);
+            let index = segment::index(&self.trace.path_of(segment)).ok();
+            let was = self.trace.bytes_of(segment);
+            self.packed.insert(segment, index.filter(|index| Some(index.bytes) != was));
         }
-        Ok(block.to)
+        let index = self.packed.get(&segment)?.as_ref()?;
+        let found = index.blocks.iter().find(|found| is_block(&found.header, block, ring))?;
+        let (offset, stored_len) = (found.offset, found.header.stored_len);
+        let file = self.file(segment).ok()?;
+        let header = segment::read_block(&file, offset, stored_len, &mut self.scratch, out).ok()?;
+        is_block(&header, block, ring).then_some(())
     }
 
     /// A segment's file.
@@ -123,6 +162,10 @@ impl<'a> Loader<'a> {
             self.give(raw);
         }
     }
+}
+
+fn is_block(header: &BlockHeader, block: &Block, ring: u32) -> bool {
+    header.ring == ring && (header.from, header.to, header.sequence) == (block.from, block.to, block.sequence)
 }
 
 fn is_open(path: &std::path::Path) -> bool {

@@ -101,7 +101,7 @@ pub(crate) struct Pool<'a, S: Sink> {
 /// What a thread keeps from job to job.
 pub(crate) struct Worker {
     renderer: Renderer,
-    stored: Vec<u8>,
+    scratch: segment::Scratch,
 }
 
 impl<'a, S: Sink> Pool<'a, S> {
@@ -136,7 +136,7 @@ impl<'a, S: Sink> Pool<'a, S> {
     }
 
     pub(crate) fn worker(&self) -> Worker {
-        Worker { renderer: Renderer::new(self.form), stored: Vec::new() }
+        Worker { renderer: Renderer::new(self.form), scratch: segment::Scratch::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<S>> {
@@ -256,7 +256,7 @@ impl<'a, S: Sink> Pool<'a, S> {
             Job::Load(mut load) => {
                 let (place, file) = (load.place, &load.file);
                 let read =
-                    segment::read_block(file, place.1, load.stored_len, &mut worker.stored, &mut load.raw);
+                    segment::read_block(file, place.1, load.stored_len, &mut worker.scratch, &mut load.raw);
                 let mut state = self.lock();
                 state.asked.insert(place, Ask::Done((read, load.raw)));
                 self.tell_of_end(&state);

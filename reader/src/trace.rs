@@ -108,6 +108,8 @@ pub struct Trace {
     pub(crate) processes: Vec<ProcessInfo>,
     pub(crate) rings: BTreeMap<(usize, u32), Ring>,
     pub(crate) segments: Vec<PathBuf>,
+    /// Their lengths.
+    segment_bytes: Vec<u64>,
     summary: Summary,
 }
 
@@ -210,6 +212,11 @@ impl Trace {
         merge(Loader::new(self, told, ahead), filter, self.summary.clone(), each)
     }
 
+    /// How long a segment was when it was indexed.
+    pub(crate) fn bytes_of(&self, segment: u32) -> Option<u64> {
+        self.segment_bytes.get(segment as usize).copied()
+    }
+
     pub(crate) fn path_of(&self, segment: u32) -> PathBuf {
         self.segments.get(segment as usize).cloned().unwrap_or_default()
     }
@@ -235,6 +242,7 @@ impl Default for Builder {
                 processes: Vec::new(),
                 rings: BTreeMap::new(),
                 segments: Vec::new(),
+                segment_bytes: Vec::new(),
                 summary: Summary::default(),
             },
             by_uuid: HashMap::new(),
@@ -343,6 +351,7 @@ impl Builder {
     fn add_segment(&mut self, path: PathBuf, index: segment::Index) {
         let process = self.process(&index.header.identity);
         let number = self.trace.segments.len();
+        let bytes = index.bytes;
         let summary = &mut self.trace.summary;
         summary.segments += 1;
         summary.bytes += index.bytes;
@@ -359,7 +368,7 @@ impl Builder {
             self.add_torn(process, torn);
         }
         let file = source::open(&path);
-        let (mut buffer, mut raw) = (Vec::new(), Vec::new());
+        let (mut scratch, mut raw) = (segment::Scratch::default(), Vec::new());
         for Found { header, offset } in index.blocks {
             let damage = |what: &str| Damage {
                 offset,
@@ -391,7 +400,7 @@ impl Builder {
                 });
             } else if header.kind != BlockKind::Unknown && header.kind != BlockKind::End {
                 let read = match &file {
-                    Ok(file) => segment::read_block(file, offset, header.stored_len, &mut buffer, &mut raw)
+                    Ok(file) => segment::read_block(file, offset, header.stored_len, &mut scratch, &mut raw)
                         .and_then(|read| self.add_meta(process, read.kind, &raw))
                         .map_err(|e| damage(e.what)),
                     Err(error) => Err(damage(&error.to_string())),
@@ -402,6 +411,7 @@ impl Builder {
             }
         }
         self.trace.segments.push(path);
+        self.trace.segment_bytes.push(bytes);
     }
 
     fn add_torn(&mut self, process: usize, torn: &segment::Torn) {

@@ -11,6 +11,7 @@ use tracewell_schema::limits::MAX_RECORD;
 use crate::clock::Span;
 use crate::filter::Filter;
 use crate::item::{EventRef, Item};
+use crate::load::Loader;
 use crate::merge::{Key, Run};
 use crate::summary::{Damage, LawBreach, Summary};
 use crate::trace::{Block, ProcessInfo, Ring, Source};
@@ -51,6 +52,8 @@ pub(crate) struct Track<'a> {
     at: usize,
     /// Position of the raw bytes' start.
     base: u64,
+    /// The segment that they come from; none if it is a leftover ring.
+    loaded_from: Option<u32>,
     last_time: i64,
     /// Events missing before the loaded block, not told yet.
     hole: u64,
@@ -81,6 +84,7 @@ impl<'a> Track<'a> {
             raw: Vec::new(),
             at: 0,
             base: 0,
+            loaded_from: None,
             last_time: i64::MIN,
             hole: 0,
             span: Span::NONE,
@@ -157,7 +161,7 @@ impl<'a> Track<'a> {
         let covered = self.covered.filter(|c| *c > block.from);
         let from = if is_segment { block.from } else { covered.unwrap_or(block.from) };
         let mut raw = run.loader.spare.pop().unwrap_or_default();
-        let end = match run.loader.load(block, from, &mut raw) {
+        let end = match run.loader.load(block, self.id, from, &mut raw) {
             Ok(end) => end,
             Err(damage) => {
                 self.next_block += 1;
@@ -167,6 +171,10 @@ impl<'a> Track<'a> {
             }
         };
         (self.base, self.at, self.raw) = (from, 0, raw);
+        self.loaded_from = match &block.source {
+            Source::Segment { segment, .. } => Some(*segment),
+            Source::Ring(_) => None,
+        };
         let mut skipped = 0;
         while covered.is_some_and(|covered| self.base + (self.at as u64) < covered) {
             let Some(record) = Header::at(&self.raw, self.at) else { break };
@@ -327,7 +335,7 @@ impl<'a> Track<'a> {
         summary.last = Some(summary.last.map_or(time, |last| last.max(time)));
         let described = self.process.schemas.get(usize::from(record.event)).and_then(Option::as_ref);
         let Some(described) = described else {
-            summary.damage(self.undecodable(record, position, "its schema is missing"));
+            summary.damage(self.undecodable(&run.loader, record, position, "its schema is missing"));
             return Ok(());
         };
         if !self.is_wanted || !filter.wants_type(&described.schema) || !filter.wants_time(time) {
@@ -356,20 +364,21 @@ impl<'a> Track<'a> {
                     is_reduced,
                 }))?;
             }
-            Err(error) => summary.damage(self.undecodable(record, position, error.what)),
+            Err(error) => summary.damage(self.undecodable(&run.loader, record, position, error.what)),
         }
         Ok(())
     }
 
     #[cold]
-    fn undecodable(&self, record: &Header, position: u64, what: &str) -> Damage {
+    fn undecodable(&self, loader: &Loader<'_>, record: &Header, position: u64, what: &str) -> Damage {
         let identity = &self.process.identity;
+        let file = self.loaded_from.map_or_else(PathBuf::new, |segment| loader.trace.path_of(segment));
         Damage {
-            file: PathBuf::new(),
+            file,
             offset: position,
             bytes: record.len as u64,
             events: 1,
-            what: format!("event of {} pid {} ring {}: {what}", identity.component, identity.pid, self.id),
+            what: format!("events of {} pid {} ring {}: {what}", identity.component, identity.pid, self.id),
         }
     }
 

@@ -4,18 +4,19 @@ use super::figures::Measure;
 use super::measures as m;
 use super::sweep::{Bench, W};
 use crate::child::Output;
+use crate::stage::Stage;
 
 impl Bench<'_> {
     pub(super) fn limits(&mut self) {
         println!("limits of the machine");
         let mib = if self.options.quick { "mib=64" } else { "mib=1024" };
         for _ in 0..self.options.reps {
-            let mut command = self.ours("limits", 0, 1, 1.0);
-            match self.runner.run(command.arg(mib), Self::limit(10.0)) {
+            let mut command = self.stage.ours("limits", 0, 1, 1.0);
+            match self.stage.runner.run(command.arg(mib), Stage::limit(10.0)) {
                 Ok(output) => self.add_limits(&output),
                 Err(why) => self.note(why),
             }
-            self.clear();
+            self.stage.clear();
         }
     }
 
@@ -89,6 +90,8 @@ impl Bench<'_> {
                 let secs = if bench.options.quick { 0.3 } else { 2.0 };
                 let run = bench.start(peer, "paced", 1, 1, secs, &["rate=5000000"])?;
                 bench.add(&m::PACED, "W1", peer.name, &run.output, "ns");
+                let called = run.output.get("called").ok_or("says no called")?;
+                bench.figures.add(&m::LOST_PACED, "W1", peer.name, run.lost as f64 / called, None);
                 Ok(())
             },
         );

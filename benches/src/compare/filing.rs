@@ -64,17 +64,17 @@ impl Bench<'_> {
     fn count(&mut self, peer: &Peer) -> Result<f64, String> {
         let limit = Duration::from_secs(600);
         match peer.kind {
-            Kind::Text => lines(&self.out()).map(|n| n as f64).map_err(|e| e.to_string()),
+            Kind::Text => lines(&self.stage.out()).map(|n| n as f64).map_err(|e| e.to_string()),
             Kind::Lttng => {
                 let mut command = Command::new("babeltrace2");
-                command.arg(self.out()).args(["-c", "sink.utils.counter"]);
-                let output = self.runner.run(&mut command, limit)?;
+                command.arg(self.stage.out()).args(["-c", "sink.utils.counter"]);
+                let output = self.stage.runner.run(&mut command, limit)?;
                 let words: Vec<&str> = output.out.split_ascii_whitespace().collect();
                 let counts = words.windows(3).filter(|w| w[1] == "Event" && w[2].starts_with("message"));
                 counts.filter_map(|w| w[0].replace(',', "").parse().ok()).next_back().ok_or("no count".into())
             }
             Kind::Ours => {
-                let output = self.runner.run(&mut self.ours("verify", 0, 1, 0.0), limit)?;
+                let output = self.stage.runner.run(&mut self.stage.ours("verify", 0, 1, 0.0), limit)?;
                 if output.get("missing") != Some(0.0) {
                     self.note(format!("{}: the reader misses events: {}", peer.name, output.out.trim()));
                 }
@@ -89,7 +89,7 @@ impl Bench<'_> {
             Kind::Lttng => |name| name.starts_with("ch") && !name.contains("index"),
             _ => |name| name != "control" && name != "settings.toml",
         };
-        bytes_below(&self.out(), is_data)
+        bytes_below(&self.stage.out(), is_data)
     }
 
     /// Touches as much free memory as a run will fill: a virtual machine gives freed pages back to its host, and the

@@ -113,6 +113,9 @@ impl Goals<'_> {
         self.by_rdtsc(&m::EMIT, "W2", 1.12);
         self.by_rdtsc(&m::COARSE, "W1", 0.3);
         self.by_rdtsc(&m::PACED, "W1", 1.2);
+        let lost = self.figures.max(m::LOST_PACED.id, "W1", "ours");
+        let reached = lost.map(|l| format!("{:.4} %", l * 100.0));
+        self.push(&m::LOST_PACED, "W1", "nothing".into(), reached, lost.map(|l| l == 0.0));
         for (w, limit) in [("W1", 20.0), ("W2", 40.0)] {
             let value = self.figures.median(m::P999.id, w, "ours");
             let ratio = self.figures.to_lttng(&m::P999, w, "ours");

@@ -31,6 +31,7 @@ measures! {
     EMIT "emit" "ns" Lower "emit on";
     COARSE "emit_coarse" "ns" Lower "emit on, coarse clock";
     PACED "emit_paced" "ns" Lower "emit at 5 M/s while the drain runs";
+    LOST_PACED "lost_paced" "share" Lower "refused at 5 M/s";
     P50 "single_p50" "ns" Lower "single emit, p50";
     P99 "single_p99" "ns" Lower "single emit, p99";
     P999 "single_p999" "ns" Lower "single emit, p99.9";

@@ -1,6 +1,6 @@
 //! What the command line asks for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How `compare` is used.
 pub const USAGE: &str = "\
@@ -43,13 +43,14 @@ impl Options {
     /// Defaults, for this program.
     #[must_use]
     pub fn new(ours: impl Into<PathBuf>) -> Self {
+        let ours = ours.into();
         Self {
-            ours: ours.into(),
+            out: super::peers::target(&ours).join("compare"),
+            ours,
             quick: false,
             only: Vec::new(),
             reps: 5,
             secs: 5.0,
-            out: PathBuf::from("target/compare"),
             work: None,
             write: None,
             no_build: false,
@@ -57,7 +58,7 @@ impl Options {
         }
     }
 
-    /// Takes the arguments of the command line.
+    /// Takes the arguments of the command line; relative paths are meant from the root of the repository.
     ///
     /// # Errors
     /// What is wrong with them, or [`USAGE`] if that was asked for.
@@ -78,9 +79,9 @@ impl Options {
                 "--only" => self.only = value()?.split(',').map(str::to_owned).collect(),
                 "--reps" => self.reps = (number(value()?)? as usize).max(1),
                 "--secs" => self.secs = number(value()?)?.clamp(0.05, 60.0),
-                "--out" => self.out = value()?.into(),
-                "--work" => self.work = Some(value()?.into()),
-                "--write" => self.write = Some(value()?.into()),
+                "--out" => self.out = rooted(value()?),
+                "--work" => self.work = Some(rooted(value()?)),
+                "--write" => self.write = Some(rooted(value()?)),
                 "--no-build" => self.no_build = true,
                 _ => return Err(USAGE.into()),
             }
@@ -101,4 +102,9 @@ impl Options {
     pub fn batches(&self) -> usize {
         if self.quick { 30 } else { 200 }
     }
+}
+
+/// `cargo bench` runs in the folder of the package, people in the root.
+fn rooted(path: String) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("")).join(path)
 }

@@ -3,6 +3,7 @@
 use super::figures::Measure;
 use super::measures as m;
 use super::sweep::Bench;
+use crate::stage::Stage;
 
 impl Bench<'_> {
     pub(super) fn own(&mut self) {
@@ -44,7 +45,7 @@ impl Bench<'_> {
         secs: f64,
         figures: &[(&Measure, &'static str, &str, f64)],
     ) {
-        match self.runner.run(&mut self.ours(mode, 1, threads, secs), Self::limit(secs)) {
+        match self.stage.runner.run(&mut self.stage.ours(mode, 1, threads, secs), Stage::limit(secs)) {
             Ok(output) => {
                 for (measure, w, key, scale) in figures {
                     if let Some(value) = output.get(key) {
@@ -54,6 +55,6 @@ impl Bench<'_> {
             }
             Err(why) => self.note(format!("ours, {mode}: {why}")),
         }
-        self.clear();
+        self.stage.clear();
     }
 }

@@ -28,7 +28,7 @@ impl Bench<'_> {
                         continue;
                     }
                     let mut command = bench.read_command(peer, mode, cpus);
-                    let output = bench.runner.run_to_null(&mut command, Duration::from_secs(300))?;
+                    let output = bench.stage.runner.run_to_null(&mut command, Duration::from_secs(300))?;
                     bench.figures.add(measure, workload, name, events / output.secs, None);
                 }
                 Ok(())
@@ -46,15 +46,15 @@ impl Bench<'_> {
         let mut command = Command::new("taskset");
         command.args(["-c", cpus]);
         match (peer.kind, mode, &self.reader) {
-            (Kind::Lttng, "text", _) => command.arg("babeltrace2").arg(self.out()),
+            (Kind::Lttng, "text", _) => command.arg("babeltrace2").arg(self.stage.out()),
             (Kind::Lttng, ..) => {
-                command.arg("babeltrace2").arg(self.out()).args(["-c", "sink.utils.counter"])
+                command.arg("babeltrace2").arg(self.stage.out()).args(["-c", "sink.utils.counter"])
             }
             (_, "text", Some(reader)) => {
-                command.arg(reader).args(["read", "--stdout"]).arg(self.out().join("trace"))
+                command.arg(reader).args(["read", "--stdout"]).arg(self.stage.out().join("trace"))
             }
             _ => {
-                let ours = self.ours(mode, 0, 1, 0.0);
+                let ours = self.stage.ours(mode, 0, 1, 0.0);
                 command.arg(ours.get_program()).args(ours.get_args())
             }
         };

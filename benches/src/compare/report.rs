@@ -71,7 +71,8 @@ fn state(peer: &Peer) -> String {
 }
 
 /// What this machine is, as far as it says.
-fn machine() -> serde_json::Value {
+#[must_use]
+pub fn machine() -> serde_json::Value {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let field = |key: &str| {
         let line = info.lines().find(|l| l.starts_with(key));

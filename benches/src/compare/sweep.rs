@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 
 use super::figures::Figures;
 use super::lttng::{Lttng, discarded};
 use super::options::Options;
 use super::peers::{self, Kind, Peer, State};
-use crate::child::{Output, Runner};
+use crate::child::Output;
+use crate::stage::Stage;
 
 /// Names of the workloads.
 pub(super) const W: [&str; 3] = ["W0", "W1", "W2"];
@@ -19,9 +19,7 @@ pub(super) const W: [&str; 3] = ["W0", "W1", "W2"];
 #[derive(Debug)]
 pub(super) struct Bench<'a> {
     pub(super) options: &'a Options,
-    pub(super) runner: Runner,
-    work: tempfile::TempDir,
-    rings: Option<tempfile::TempDir>,
+    pub(super) stage: Stage,
     pub(super) peers: Vec<Peer>,
     lttng: Option<Lttng>,
     pub(super) reader: Option<PathBuf>,
@@ -40,18 +38,12 @@ pub(super) struct Run {
 
 impl<'a> Bench<'a> {
     pub(super) fn new(options: &'a Options) -> Result<Self, String> {
-        let text = |e: std::io::Error| e.to_string();
-        let below = options.work.clone().unwrap_or_else(std::env::temp_dir);
-        std::fs::create_dir_all(&below).map_err(text)?;
-        let folder = |below: &Path| tempfile::Builder::new().prefix("tracewell-bench-").tempdir_in(below);
-        let work = folder(&below).map_err(text)?;
-        let rings = folder(Path::new("/dev/shm")).ok();
-        let runner = Runner::new(work.path()).map_err(text)?;
-        let mut peers = peers::all(options, &runner);
-        let reader = peers::reader(options, &runner);
+        let stage = Stage::new(options)?;
+        let mut peers = peers::all(options, &stage.runner);
+        let reader = peers::reader(options, &stage.runner);
         let mut lttng = None;
         if peers.iter().any(|p| p.is_ready() && p.kind == Kind::Lttng) {
-            match Lttng::start(&runner, work.path()) {
+            match Lttng::start(&stage.runner, stage.folder()) {
                 Ok(daemon) => lttng = Some(daemon),
                 Err(why) => {
                     for peer in peers.iter_mut().filter(|p| p.kind == Kind::Lttng) {
@@ -61,7 +53,7 @@ impl<'a> Bench<'a> {
             }
         }
         let (figures, notes, failed) = Default::default();
-        Ok(Self { options, runner, work, rings, peers, lttng, reader, figures, notes, failed })
+        Ok(Self { options, stage, peers, lttng, reader, figures, notes, failed })
     }
 
     /// Everything.
@@ -80,10 +72,6 @@ impl<'a> Bench<'a> {
     pub(super) fn note(&mut self, note: String) {
         println!("note: {note}");
         self.notes.push(note);
-    }
-
-    pub(super) fn out(&self) -> PathBuf {
-        self.work.path().join("out")
     }
 
     /// Calls `one` for each peer that can run and is wanted, `reps` times, interleaved.
@@ -105,36 +93,9 @@ impl<'a> Bench<'a> {
                     self.note(format!("{}, {what}: {why}", peer.name));
                     self.failed.insert(key);
                 }
-                self.clear();
+                self.stage.clear();
             }
         }
-    }
-
-    /// Removes what the last run wrote.
-    pub(super) fn clear(&self) {
-        let out = self.out();
-        let _ = if out.is_dir() { std::fs::remove_dir_all(&out) } else { std::fs::remove_file(&out) };
-        if let Some(rings) = &self.rings
-            && let Ok(entries) = std::fs::read_dir(rings.path())
-        {
-            entries.flatten().for_each(|e| drop(std::fs::remove_dir_all(e.path())));
-        }
-    }
-
-    /// The command of ours; also what reads its files.
-    pub(super) fn ours(&self, mode: &str, w: usize, threads: usize, secs: f64) -> Command {
-        let mut command = Command::new(&self.options.ours);
-        command.args([mode, &w.to_string()]).arg(self.out()).args([threads.to_string(), secs.to_string()]);
-        command.arg(format!("batches={}", self.options.batches()));
-        if let Some(rings) = &self.rings {
-            // The engine makes it, for this user alone.
-            command.arg(format!("rings={}", rings.path().join("rings").display()));
-        }
-        command
-    }
-
-    pub(super) fn limit(secs: f64) -> Duration {
-        Duration::from_secs_f64(90.0 + 20.0 * secs)
     }
 
     /// Runs a mode of a peer.
@@ -148,10 +109,10 @@ impl<'a> Bench<'a> {
         more: &[&str],
     ) -> Result<Run, String> {
         let mut command = match peer.kind {
-            Kind::Ours => self.ours(mode, w, threads, secs),
+            Kind::Ours => self.stage.ours(mode, w, threads, secs),
             _ => {
                 let mut command = Command::new(&peer.program);
-                command.args([mode, &w.to_string()]).arg(self.out());
+                command.args([mode, &w.to_string()]).arg(self.stage.out());
                 command.args([threads.to_string(), secs.to_string()]);
                 command.env("WL_BATCHES", self.options.batches().to_string());
                 if peer.kind == Kind::Text && !matches!(peer.name, "spdlog") {
@@ -163,15 +124,15 @@ impl<'a> Bench<'a> {
         if peer.kind == Kind::Ours {
             command.args(peer.args).args(more);
         }
-        let limit = Self::limit(secs);
+        let limit = Stage::limit(secs);
         let Some(lttng) = self.lttng.as_ref().filter(|_| peer.kind == Kind::Lttng) else {
-            let output = self.runner.run(&mut command, limit)?;
+            let output = self.stage.runner.run(&mut command, limit)?;
             let lost = output.get("lost").unwrap_or(0.0) as u64;
             return Ok(Run { output, lost });
         };
-        command.envs(lttng.begin(&self.runner, &self.out(), peer.name == "lttng-block")?);
-        let output = self.runner.run(&mut command, limit);
-        lttng.end(&self.runner)?;
+        command.envs(lttng.begin(&self.stage.runner, &self.stage.out(), peer.name == "lttng-block")?);
+        let output = self.stage.runner.run(&mut command, limit);
+        lttng.end(&self.stage.runner)?;
         let output = output?;
         let lost = discarded(&output.err);
         Ok(Run { output, lost })

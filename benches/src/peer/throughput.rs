@@ -1,6 +1,7 @@
 //! Producers at full speed for some seconds, and what of it reached the file.
 
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::machine::{cpus, pin, process_cpu, rdtscp, ticks_per_ns};
@@ -31,19 +32,23 @@ pub(super) fn run<P: Peer>(args: &Args) {
     let peer = P::init(args);
     let bench = Bench { peer: &peer, data: &data, w: args.w };
     let barrier = Barrier::new(args.threads + 1);
+    // The same for all: who gets a processor late ends with the others.
+    let end = AtomicU64::new(0);
     let mut before = 0.0;
     let (mut called, mut begun) = (0, Instant::now());
     let mut clocks = Vec::new();
     std::thread::scope(|scope| {
         let producers: Vec<_> = (0..args.threads)
             .map(|thread| {
-                let (bench, barrier) = (&bench, &barrier);
+                let (bench, barrier, end) = (&bench, &barrier, &end);
                 scope.spawn(move || {
                     pin(&[if args.threads == 1 { 1 } else { thread % cpus().max(2) }]);
                     let clock = if args.threads == 1 { clock(per_ns) } else { f64::NAN };
+                    // What a thread needs once is there when the time begins.
+                    bench.calls(0, CHUNK);
                     barrier.wait();
-                    let end = rdtscp() + (args.secs * 1e9 * per_ns) as u64;
-                    let mut n = 0;
+                    let end = end.load(Ordering::Relaxed);
+                    let mut n = CHUNK;
                     while rdtscp() < end {
                         bench.peer.pace(thread, n as u64);
                         bench.calls(n, CHUNK);
@@ -57,6 +62,7 @@ pub(super) fn run<P: Peer>(args: &Args) {
         if args.threads > 1 {
             clocks.push(clock(per_ns));
         }
+        end.store(rdtscp() + (args.secs * 1e9 * per_ns) as u64, Ordering::Relaxed);
         barrier.wait();
         (before, begun) = (process_cpu(), Instant::now());
         for producer in producers {

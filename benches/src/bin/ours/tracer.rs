@@ -1,6 +1,7 @@
 //! The tracer under test, on the public API with derived events, as any component uses it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,12 @@ const RECORD: [u64; 3] = [16, 40, 232];
 /// Capacity of a ring if nobody says otherwise.
 pub(crate) const DEFAULT_RING: u64 = 4 << 20;
 
+/// How long a producer that waits sleeps before it looks again.
+const PAUSE: Duration = Duration::from_micros(20);
+
+/// After so long without an event that arrived, what is under way does not count any more.
+const STALLED: Duration = Duration::from_secs(2);
+
 /// A trace directory and its tracer.
 #[derive(Debug)]
 pub(crate) struct Ours {
@@ -27,11 +34,18 @@ pub(crate) struct Ours {
     wait: Option<Wait>,
 }
 
-/// A producer that rather waits than loses: no more is under way than half a ring.
+/// A producer that rather waits than loses: no more is under way than rings have room for.
 #[derive(Debug)]
 struct Wait {
-    /// Calls so far, by thread.
-    called: [Padded; 64],
+    /// Calls that each thread has told.
+    told: Vec<Padded>,
+    /// Their sum.
+    called: Padded,
+    /// Of them, those that are in segments or were refused, as far as known.
+    settled: Padded,
+    /// When that was asked last, and when it changed. One asks for all: the counters take locks that the drain
+    /// takes too.
+    asked: Mutex<(Instant, Instant)>,
     /// Most events under way.
     limit: u64,
     /// Calls between two looks.
@@ -47,10 +61,18 @@ impl Wait {
     fn new(args: &Args) -> Self {
         let record = RECORD[usize::from(args.w.min(2))];
         let ring = args.number("ring").map_or(DEFAULT_RING, |n| n as u64);
+        // Half of one ring for all together: whoever runs meanwhile, no ring gets full.
+        let threads = args.threads.max(1) as u64;
         let limit = ring / 2 / record;
-        // All threads together stay below one ring's half, whoever emits, and each may overshoot by `every`.
-        let every = (limit / 4 / args.threads.max(1) as u64).max(64);
-        Self { called: std::array::from_fn(|_| Padded::default()), limit, every }
+        let every = (limit / 4 / threads).max(64);
+        Self {
+            told: (0..threads).map(|_| Padded::default()).collect(),
+            called: Padded::default(),
+            settled: Padded::default(),
+            asked: Mutex::new((Instant::now(), Instant::now())),
+            limit,
+            every,
+        }
     }
 
     /// Waits until there is room.
@@ -58,12 +80,28 @@ impl Wait {
     #[inline(never)]
     fn look(&self, tracer: &Tracer) {
         let under_way = || {
-            let called: u64 = self.called.iter().map(|c| c.0.load(Ordering::Relaxed)).sum();
-            let stats = tracer.stats();
-            called.saturating_sub(stats.delivered + stats.lost_total())
+            let called = self.called.0.load(Ordering::Relaxed);
+            called.saturating_sub(self.settled.0.load(Ordering::Relaxed)) > self.limit
         };
-        while under_way() > self.limit {
-            std::thread::sleep(Duration::from_micros(20));
+        while under_way() {
+            if let Ok(mut asked) = self.asked.try_lock()
+                && asked.0.elapsed() > PAUSE
+            {
+                let stats = tracer.stats();
+                let settled = stats.delivered + stats.lost_total();
+                let now = Instant::now();
+                if self.settled.0.swap(settled, Ordering::Relaxed) != settled {
+                    asked.1 = now;
+                } else if asked.1.elapsed() > STALLED {
+                    // Refused, and the thread's ring is gone with its counters: the end finds out how many.
+                    let missing = self.called.0.load(Ordering::Relaxed).saturating_sub(settled);
+                    self.called.0.fetch_sub(missing, Ordering::Relaxed);
+                }
+                asked.0 = now;
+            }
+            if under_way() {
+                std::thread::sleep(PAUSE);
+            }
         }
     }
 }
@@ -82,6 +120,14 @@ pub(crate) fn builder(args: &Args, dirs: &Dirs) -> Builder {
     let builder = Tracer::builder("bench").dir(dirs.base()).ring_dir(dirs.ring_root());
     let builder = match args.number("ring") {
         Some(ring) => builder.ring_size(ring as u64),
+        None => builder,
+    };
+    let builder = match args.number("linger_ms") {
+        Some(ms) => builder.linger(Duration::from_secs_f64(ms / 1000.0)),
+        None => builder,
+    };
+    let builder = match args.number("budget") {
+        Some(budget) => builder.ring_budget(budget as u64),
         None => builder,
     };
     if args.text("coarse") != Some("1") {
@@ -191,9 +237,11 @@ impl Peer for Ours {
     #[inline(always)]
     fn pace(&self, thread: usize, called: u64) {
         let Some(wait) = &self.wait else { return };
-        let own = &wait.called[thread % wait.called.len()].0;
-        if called - own.load(Ordering::Relaxed) >= wait.every {
-            own.store(called, Ordering::Relaxed);
+        let told = &wait.told[thread % wait.told.len()].0;
+        let more = called - told.load(Ordering::Relaxed);
+        if more >= wait.every {
+            told.store(called, Ordering::Relaxed);
+            wait.called.0.fetch_add(more, Ordering::Relaxed);
             wait.look(&self.tracer);
         }
     }

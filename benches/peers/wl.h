@@ -333,8 +333,9 @@ int main(int argc, char **argv) {
     }
     usleep(100000);
     double c0 = wl_cpu(), x0 = wl_extra_cpu();
-    pthread_barrier_wait(&wl_bar);
+    /* before they are let go: this thread may get no processor for long after that */
     uint64_t t0 = wl_ns(), n = 0;
+    pthread_barrier_wait(&wl_bar);
     for (int i = 0; i < nt; i++) {
         pthread_join(th[i], NULL);
         n += w[i].n;

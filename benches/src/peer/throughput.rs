@@ -47,6 +47,7 @@ pub(super) fn run<P: Peer>(args: &Args) {
                     // What a thread needs once is there when the time begins.
                     bench.calls(0, CHUNK);
                     barrier.wait();
+                    barrier.wait();
                     let end = end.load(Ordering::Relaxed);
                     let mut n = CHUNK;
                     while rdtscp() < end {
@@ -62,9 +63,11 @@ pub(super) fn run<P: Peer>(args: &Args) {
         if args.threads > 1 {
             clocks.push(clock(per_ns));
         }
-        end.store(rdtscp() + (args.secs * 1e9 * per_ns) as u64, Ordering::Relaxed);
         barrier.wait();
+        end.store(rdtscp() + (args.secs * 1e9 * per_ns) as u64, Ordering::Relaxed);
+        // Before they are let go: this thread may get no processor for long after that.
         (before, begun) = (process_cpu(), Instant::now());
+        barrier.wait();
         for producer in producers {
             let (n, clock) = producer.join().unwrap_or_default();
             called += n;

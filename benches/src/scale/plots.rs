@@ -26,7 +26,7 @@ pub(super) fn all(sweeps: &[Sweep]) -> Vec<(&'static str, Plot)> {
                 y: Axis::new("events/s", false),
                 series: series(
                     sweep,
-                    &[("wait_rate", "without loss"), ("full_rate", "at full speed, with loss")],
+                    &[("full_rate", "at full speed, with loss"), ("wait_rate", "without loss")],
                 ),
             },
         ));

@@ -113,22 +113,23 @@ impl Bench<'_> {
         println!("threads");
         let secs = self.options.secs;
         // So that all threads have rings of the same size.
-        let ring = || "budget=2147483648".to_owned();
-        // Few events are under way in all; with the default second they would wait in rings that are almost empty.
-        let waits = || vec![ring(), "wait=1".into(), "linger_ms=1".into()];
+        let budget = "budget=2147483648";
+        let more = |key: &str| vec![budget.to_owned(), key.to_owned()];
         let points = self.some(&[1, 2, 4, 16, 64, 256], &[1, 4, 64]).into_iter().map(|n| {
-            let mut point = self.point(
-                n as f64,
-                &n.to_string(),
-                &[
-                    Run("cost_", "threads", 1, n, secs, vec![ring()]),
-                    Run("wait_", "tput", 1, n, secs, waits()),
-                    Run("full_", "tput", 1, n, secs, vec![ring()]),
-                ],
-            );
+            let mut runs = vec![
+                Run("cost_", "threads", 1, n, secs, more("wait=0")),
+                Run("full_", "tput", 1, n, secs, more("wait=0")),
+                Run("paced_", "rate", 1, n, secs, more("rate=5000000")),
+            ];
+            // Few may be under way if no ring is to get full whoever runs: with many threads they all just wait.
+            if n <= 4 {
+                runs.push(Run("wait_", "tput", 1, n, secs, more("wait=1")));
+            }
+            let mut point = self.point(n as f64, &n.to_string(), &runs);
             for run in ["wait", "full"] {
                 rates(&mut point, run);
             }
+            share_lost(&mut point, "paced_");
             point
         });
         Sweep {
@@ -138,11 +139,12 @@ impl Bench<'_> {
             columns: Columns(&[
                 ("cost_ns", "emit, ns"),
                 ("cost_tsc", "bare rdtsc, ns"),
-                ("wait_rate", "to the file, waiting, events/s"),
-                ("wait_lost_percent", "lost, %"),
                 ("full_rate", "to the file at full speed, events/s"),
-                ("full_lost_percent", "lost at full speed, %"),
-                ("wait_cpu_ns", "CPU an event, ns"),
+                ("full_lost_percent", "lost, %"),
+                ("wait_rate", "to the file, waiting, events/s"),
+                ("paced_rate", "emitted at 5 M/s in all"),
+                ("paced_lost_percent", "lost, %"),
+                ("paced_drain_percent", "CPU of the drain, % of a core"),
             ]),
             points: points.collect(),
         }
@@ -156,10 +158,7 @@ impl Bench<'_> {
             let label = if rate > 0.0 { format!("{rate}") } else { "as fast as possible".into() };
             let run = Run("", "rate", 1, 1, secs, vec![format!("rate={rate}")]);
             let mut point = self.point(rate, &label, &[run]);
-            if let (Some(lost), Some(called)) = (point.values.get("lost"), point.values.get("called")) {
-                let percent = lost / called * 100.0;
-                point.values.insert("lost_percent".into(), percent);
-            }
+            share_lost(&mut point, "");
             point
         });
         Sweep {
@@ -285,5 +284,13 @@ fn rates(point: &mut Point, run: &str) {
         [("rate", kept / total), ("lost_percent", lost / called * 100.0), ("cpu_ns", cpu / kept * 1e9)];
     for (key, value) in derived {
         point.values.insert(format!("{run}_{key}"), value);
+    }
+}
+
+/// The share that a run lost, from what it printed.
+fn share_lost(point: &mut Point, prefix: &str) {
+    let get = |key: &str| point.values.get(&format!("{prefix}{key}")).copied();
+    if let Some((lost, called)) = get("lost").zip(get("called")) {
+        point.values.insert(format!("{prefix}lost_percent"), lost / called * 100.0);
     }
 }

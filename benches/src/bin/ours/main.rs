@@ -2,7 +2,7 @@
 //!
 //! `bench-ours MODE W OUT [THREADS SECONDS] [key=value..]`
 //!
-//! Keys: `ring` and `budget` bytes, `rings` folder, `linger_ms`, `wait` (1: the producer waits for the drain rather than lose), `coarse` (1),
+//! Keys: `ring` and `budget` bytes, `rings` folder, `wait` (1: the producer waits for the drain rather than lose), `coarse` (1),
 //! `batches`, `rate`.
 
 mod limits;

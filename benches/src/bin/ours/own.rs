@@ -87,18 +87,24 @@ pub(crate) fn rate(args: &Args) {
     let ours = Ours::on(args);
     let data = Data::new();
     let rate = args.number("rate").unwrap_or(0.0);
-    // At low rates each event has a wake-up of its own; at high ones, one in a millisecond.
-    let burst = (rate / args.threads as f64 / 1000.0).ceil().max(1.0);
+    // At low rates each event has a wake-up of its own; at high ones each thread wakes up 1000 times a second, all
+    // together 16,000 times.
+    let burst = (rate / args.threads as f64 / 1000.0).max(rate / 16_000.0).ceil().max(1.0);
     let step = if rate > 0.0 { burst * args.threads as f64 / rate } else { 0.0 };
     let burst = if rate > 0.0 { burst as usize } else { 1000 };
     let called = AtomicU64::new(0);
     let producers = AtomicU64::new(0);
-    let (cpu, begun) = (process_cpu(), Instant::now());
+    let mut drain = 0.0;
+    let barrier = Barrier::new(args.threads + 1);
+    let (mut cpu, mut begun) = (0.0, Instant::now());
     std::thread::scope(|scope| {
         for thread in 0..args.threads {
-            let (ours, data, called, producers) = (&ours, &data, &called, &producers);
+            let (ours, data, called, producers, barrier) = (&ours, &data, &called, &producers, &barrier);
             scope.spawn(move || {
-                let mut n = 0_usize;
+                ours.w1(&data.nets[0]);
+                barrier.wait();
+                let (begun, used) = (Instant::now(), thread_cpu());
+                let mut n = 1_usize;
                 let mut due = begun;
                 let end = begun + Duration::from_secs_f64(args.secs);
                 while due < end {
@@ -113,11 +119,14 @@ pub(crate) fn rate(args: &Args) {
                     }
                 }
                 called.fetch_add(n as u64, Ordering::Relaxed);
-                producers.fetch_add((thread_cpu() * 1e9) as u64, Ordering::Relaxed);
+                producers.fetch_add(((thread_cpu() - used) * 1e9) as u64, Ordering::Relaxed);
             });
         }
+        drain = cpu_of_threads("tracewell");
+        (cpu, begun) = (process_cpu(), Instant::now());
+        barrier.wait();
     });
-    let drain = cpu_of_threads("tracewell");
+    let drain = cpu_of_threads("tracewell") - drain;
     let (used, took) = (process_cpu() - cpu, begun.elapsed().as_secs_f64());
     let called = called.into_inner();
     let finished = ours.finish(called);

@@ -122,10 +122,6 @@ pub(crate) fn builder(args: &Args, dirs: &Dirs) -> Builder {
         Some(ring) => builder.ring_size(ring as u64),
         None => builder,
     };
-    let builder = match args.number("linger_ms") {
-        Some(ms) => builder.linger(Duration::from_secs_f64(ms / 1000.0)),
-        None => builder,
-    };
     let builder = match args.number("budget") {
         Some(budget) => builder.ring_budget(budget as u64),
         None => builder,

@@ -6,7 +6,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use tracewell_benches::{Launch, Net, strings};
+use tracewell_benches::events::{Launch, Net, strings};
 use tracewell_schema::catalog::sample::{Visitor, visit};
 use tracewell_schema::format::block::{BlockHeader, Codec, Unpacker, compress_block, compress_columns};
 use tracewell_schema::format::columns::{Encoder, Layout};

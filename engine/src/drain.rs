@@ -39,6 +39,8 @@ const SHORTEST_POLL: Duration = Duration::from_micros(250);
 const LONGEST_POLL: Duration = Duration::from_millis(20);
 const CONTROL_POLL: Duration = Duration::from_millis(20);
 const CLOCK_PERIOD: Duration = Duration::from_secs(1);
+/// Between clock points while nothing is emitted.
+const QUIET_CLOCK_PERIOD: Duration = Duration::from_secs(60);
 
 /// What goes to the segment writer, in order.
 pub(crate) enum Job {
@@ -145,6 +147,7 @@ impl<'a> Drain<'a> {
         let is_coarse = self.state.stamp == Stamp::Coarse;
         let mut next_control = Instant::now();
         let (mut asked, mut told_errno) = (0, 0);
+        let (mut is_stale, mut seen) = (true, None);
         loop {
             if is_coarse {
                 clock::publish();
@@ -157,15 +160,18 @@ impl<'a> Drain<'a> {
                 self.send(Job::Flush(ticket));
             }
             let now = Instant::now();
-            if now >= self.next_clock {
+            // A point is needed where events are; while there are none, now and then.
+            is_stale |= fullest != 0;
+            if now >= self.next_clock && (is_stale || now >= self.next_clock + QUIET_CLOCK_PERIOD) {
                 self.next_clock = now + CLOCK_PERIOD;
+                is_stale = false;
                 self.state.add_clock_point(clock::sample(0));
                 self.send(Job::Clock);
             }
             if now >= next_control {
                 next_control = now + CONTROL_POLL;
                 let inner = inner.upgrade()?;
-                if self.state.stop.load(Ordering::Acquire) || !inner.session_is_on(self.state) {
+                if self.state.stop.load(Ordering::Acquire) || !inner.session_is_on(self.state, &mut seen) {
                     return Some(inner);
                 }
                 let errno = self.state.stats.write_errno.load(Ordering::Relaxed);
@@ -189,6 +195,8 @@ impl<'a> Drain<'a> {
         self.poll = match fullest {
             384.. => self.poll / 2,
             192..384 => self.poll,
+            // Idle: nothing to adapt to.
+            0 => LONGEST_POLL,
             _ => self.poll * 2,
         }
         .clamp(SHORTEST_POLL, LONGEST_POLL);

@@ -519,15 +519,24 @@ impl Inner {
         adopted
     }
 
-    /// Whether `state`'s session is still what the control page says. Also ends what is due.
-    pub(crate) fn session_is_on(&self, state: &State) -> bool {
+    /// Whether `state`'s session is still what the control page says. Also ends what is due. `seen` is the generation
+    /// of the page when it last said yes: while that is the same, the page is not read again.
+    pub(crate) fn session_is_on(&self, state: &State, seen: &mut Option<u64>) -> bool {
         if self.ended.load(Ordering::Acquire) {
             return false;
         }
         let Some(control) = &self.control else { return false };
+        let generation = control.generation();
+        if *seen == Some(generation) && !control.is_past_expiry() {
+            return true;
+        }
         control.expire_if_due();
         match control.snapshot() {
-            Ok(page) => page.session_id == state.control.session_id && page.is_enabled(),
+            Ok(page) => {
+                let is_on = page.session_id == state.control.session_id && page.is_enabled();
+                *seen = Some(generation).filter(|_| is_on && page.generation == generation);
+                is_on
+            }
             // A change under way is not an end.
             Err(why) => why.is_transient(),
         }

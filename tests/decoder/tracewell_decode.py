@@ -5,7 +5,7 @@ Usage: tracewell_decode.py PATH...
 
 Reads the segments and ring folders below each path and prints one JSON object a line, by process and ring:
 
-  {"kind": "event", "process", "pid", "tid", "ring", "sequence", "ticks", "event", "fields"}
+  {"kind": "event", "process", "ring", "pid", "tid", "source", "sequence", "ticks", "event", "fields"}
   {"kind": "loss", "process", "ring", "sequence", "ticks", "counts"}       a loss record, before event `sequence`
   {"kind": "hole", "process", "ring", "from", "to"}                        positions that no file has
   {"kind": "counters", "process", "ring", "final", "attempted", "delivered", "lost", "read", "law"}
@@ -303,7 +303,7 @@ def read_segment(trace, name, data):
             data_of = unpack_payload(codec, stored, size)
             found = list(records(data_of))
             need(sum(r[1] == EVENT for r in found) == events, "other number of events than the header says")
-            process.add_block(ring, start, end, sequence, schemas, found)
+            process.add_block("segment", ring, start, end, sequence, schemas, found)
         elif 2 <= kind <= 5:
             items = Cursor(unpack_payload(codec, stored, size))
             while items.left():
@@ -579,7 +579,7 @@ def read_ring(process, schemas, path):
             end = min(head, at - at % capacity + capacity)
             file.seek(4096 + at % capacity)
             found = list(records(file.read(end - at)))
-            process.add_block(info["ring"], at, end, sequence, schemas, found)
+            process.add_block("ring", info["ring"], at, end, sequence, schemas, found)
             sequence += sum(r[1] == EVENT for r in found)
             at = end
         attempted += lost[2] + lost[3]
@@ -598,8 +598,8 @@ class Process:
     def __init__(self, known):
         self.identity, self.rings, self.clocks = known, {}, set()
 
-    def add_block(self, ring, start, end, sequence, schemas, found):
-        self.rings.setdefault(ring, Ring()).blocks.append((start, end, sequence, schemas, found))
+    def add_block(self, source, ring, start, end, sequence, schemas, found):
+        self.rings.setdefault(ring, Ring()).blocks.append((start, end, source, sequence, schemas, found))
 
     def add_counters(self, ring, final, position, attempted, delivered, lost):
         ring = self.rings.setdefault(ring, Ring())
@@ -649,7 +649,7 @@ class Trace:
     def tell_ring(self, uuid, process, number, ring):
         where = {"process": uuid, "ring": number}
         seen, count = ring.info["start"] if ring.info else 0, 0
-        for start, end, sequence, schemas, found in sorted(ring.blocks, key=lambda b: b[:2]):
+        for start, end, source, sequence, schemas, found in sorted(ring.blocks, key=lambda b: b[:2]):
             if start < seen and end <= seen:
                 continue
             if start > seen:
@@ -658,7 +658,10 @@ class Trace:
                 is_new = start + offset >= seen
                 if kind == EVENT:
                     if is_new:
-                        self.tell_event(where, process, ring, schemas, event, flags, ticks, payload, sequence)
+                        line = {"kind": "event", **where, "pid": process.identity["pid"]}
+                        line.update({"tid": ring.info["tid"] if ring.info else 0, "source": source})
+                        line.update({"sequence": sequence, "ticks": ticks})
+                        self.tell_event(line, schemas.get(event), flags, payload)
                         count += 1
                     sequence += 1
                 elif kind == LOSS and is_new:
@@ -673,10 +676,7 @@ class Trace:
                 "lost": dict(zip(REASONS, lost)), "read": count, "law": law,
             })
 
-    def tell_event(self, where, process, ring, schemas, event, flags, ticks, payload, sequence):
-        described = schemas.get(event)
-        line = {"kind": "event", **where, "pid": process.identity["pid"], "tid": ring.info["tid"] if ring.info else 0}
-        line.update({"sequence": sequence, "ticks": ticks})
+    def tell_event(self, line, described, flags, payload):
         try:
             need(described is not None, "event without a schema")
             line.update({"event": described["name"], "fields": fields(described, flags, payload)})

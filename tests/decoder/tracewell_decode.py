@@ -11,6 +11,7 @@ Reads the segments and ring folders below each path and prints one JSON object a
   {"kind": "counters", "process", "ring", "final", "attempted", "delivered", "lost", "read", "law"}
   {"kind": "process", "process", "pid", "component", "version", "clock", "resolution", "clocks", "rings"}
   {"kind": "damage", "file", "what"}
+  {"kind": "used", FORM: count}                                            which forms the columns and codecs had
 
 Values have the forms of reader/JSON.md. Nothing but the standard library is used; LZ4 is decompressed here.
 """
@@ -31,6 +32,13 @@ EVENT, LOSS, PAD = 1, 2, 3
 REDUCED = 1
 REASONS = ["full", "too_big", "nested", "signal", "no_ring", "forked", "disabled_race", "other"]
 REDUCTIONS = ["none", "prefix", "host_only", "keyed", "length", "drop", "off"]
+
+
+USED = {}
+
+
+def used(form):
+    USED[form] = USED.get(form, 0) + 1
 
 
 class Bad(Exception):
@@ -138,6 +146,7 @@ def lz4(data, size):
 def integer_column(cursor, rows, width):
     mask = (1 << 8 * width) - 1
     form = cursor.u8()
+    used("integers %d" % form)
     if form == 0:
         return cursor.ints(rows, width)
     if form == 1:
@@ -156,6 +165,7 @@ def integer_column(cursor, rows, width):
 
 def byte_column(cursor, rows, width=None, lengths=None):
     form = cursor.u8()
+    used("bytes %d" % form)
     if form == 0:
         return [cursor.take(width if lengths is None else lengths[row]) for row in range(rows)]
     need(form == 1, "unknown form of a byte column")
@@ -163,6 +173,7 @@ def byte_column(cursor, rows, width=None, lengths=None):
     need(1 <= d <= 4096, "dictionary of an impossible size")
     sizes = [width] * d if lengths is None else cursor.ints(d, 2)
     values = [cursor.take(size) for size in sizes]
+    used("dictionary of one" if d == 1 else "dictionary, u8" if d <= 256 else "dictionary, u16")
     numbers = [0] * rows if d == 1 else cursor.ints(rows, 1 if d <= 256 else 2)
     need(all(number < d for number in numbers), "number that the dictionary does not have")
     out = [values[number] for number in numbers]
@@ -191,6 +202,8 @@ def columns(data, size):
     need(sum(s[3] for s in shapes) == count, "rows do not add up")
     need(sum(s[3] * (16 + s[7]) for s in shapes) <= room, "rows are more than the block")
     order = cursor.ints(count, 1) if shape_count > 1 else [0] * count
+    used("order" if shape_count > 1 else "no order")
+    used("pad" if pad else "no pad")
     for number, shape in enumerate(shapes):
         need(order.count(number) == shape[3], "order does not match the rows")
 
@@ -199,6 +212,7 @@ def columns(data, size):
         group = min(256, count - len(ticks))
         width, exceptions = cursor.u8(), cursor.u8()
         differences = cursor.ints(group, width)
+        used("ticks, exceptions" if exceptions else "ticks")
         for _ in range(exceptions):
             place, difference = cursor.u8(), cursor.u64()
             need(place < group, "exception outside of its group")
@@ -212,8 +226,10 @@ def columns(data, size):
         if fixed == 0:
             parts = [b""] * rows
         elif cursor.u8() == 1:
+            used("whole")
             parts = byte_column(cursor, rows, width=fixed)
         else:
+            used("by value")
             pieces = []
             for width in widths:
                 if width in (1, 2, 4, 8) and cursor.u8() == 0:
@@ -227,6 +243,7 @@ def columns(data, size):
             for tail, value in zip(tails, byte_column(cursor, rows, lengths=lengths)):
                 tail.append(value)
         if rest:
+            used("rest")
             lengths = integer_column(cursor, rows, 4)
             need(max(lengths) <= MAX_RECORD, "rest is too long")
             for tail, value in zip(tails, byte_column(cursor, rows, lengths=lengths)):
@@ -249,6 +266,7 @@ def columns(data, size):
 
 
 def unpack_payload(codec, stored, size):
+    used("codec %d" % codec)
     if codec == 0:
         need(len(stored) == size, "raw payload with two lengths")
         return stored
@@ -692,6 +710,7 @@ def main():
     for path in sys.argv[1:]:
         trace.open(path)
     trace.tell()
+    trace.put({"kind": "used", **USED})
 
 
 if __name__ == "__main__":

@@ -12,8 +12,14 @@ use tracewell::{Event, FieldEnum, FieldFlags, Tracer, emit};
 use tracewell_reader::render::json::JsonRenderer;
 use tracewell_reader::{Filter, Item, Summary};
 use tracewell_schema::catalog::{self, sample};
-use tracewell_schema::format::hex;
-use tracewell_schema::format::record::LossReason;
+use tracewell_schema::format::block::{BlockHeader, BlockKind, Codec, compress_columns};
+use tracewell_schema::format::clock::ClockPoint;
+use tracewell_schema::format::columns::{Encoder, Layout};
+use tracewell_schema::format::process::encode_schema_payload_item;
+use tracewell_schema::format::record::{KIND_EVENT, LossReason, RecordHeader};
+use tracewell_schema::format::ring::RingInfo;
+use tracewell_schema::format::segment::SegmentHeader;
+use tracewell_schema::format::{crc, hex};
 use tracewell_schema::{CorrelationId, Id128, ProcessKey, Reduction, Timestamp, TypeRef};
 use tracewell_tests::Place;
 
@@ -330,19 +336,12 @@ fn both_decoders_find_the_same() {
                 let big = [thread as u8; 32_767];
                 emit!(tracer, Big { bytes: &big, more: &big });
                 // More than the ring holds, without a pause.
-                for i in 0..3000 {
+                for i in 0..5000 {
                     emit_every(tracer, i);
                 }
             });
         }
     });
-    // Enough words for a dictionary with numbers of two bytes, in one block at least.
-    for _ in 0..5 {
-        for i in 0..1200 {
-            emit!(tracer, Word { word: &format!("the word with number {}", i % 300) });
-        }
-        tracer.flush().unwrap();
-    }
     tracer.shutdown();
     let status = Command::new(env!("CARGO_BIN_EXE_recorder"))
         .arg(place.dirs.base())
@@ -405,7 +404,6 @@ fn both_decoders_find_the_same() {
         "bytes 1",
         "dictionary of one",
         "dictionary, u8",
-        "dictionary, u16",
         "order",
         "ticks, exceptions",
         "by value",
@@ -442,6 +440,76 @@ fn both_decoders_find_the_same() {
         .sum();
     assert!(told > 0 && told <= total.iter().sum(), "{told}");
     assert_eq!(of_kind(&lines, "process").len(), 2);
+}
+
+/// A block, as a segment has it.
+fn put_block(out: &mut Vec<u8>, mut header: BlockHeader, raw_len: usize, stored: &[u8]) {
+    header.file_tag = [7; 8];
+    header.raw_len = raw_len as u32;
+    header.stored_len = stored.len() as u32;
+    header.payload_crc = crc(stored);
+    out.extend(header.encode());
+    out.extend(stored);
+    out.resize(out.len().next_multiple_of(8), 0);
+}
+
+/// Blocks that are longer than those of a busy drain happen to be: a dictionary whose numbers have two bytes, and several
+/// groups of ticks, in both codecs of columns.
+#[test]
+fn long_blocks_of_columns() {
+    let mut segment =
+        SegmentHeader { file_id: [7; 16], sequence: 1, ..SegmentHeader::default() }.encode().to_vec();
+    let point = ClockPoint { ticks: 1, ..ClockPoint::default() }.encode();
+    put_block(&mut segment, BlockHeader::meta(BlockKind::Clocks), point.len(), &point);
+    let schemas = encode_schema_payload_item(0, &Word::SCHEMA.to_blob());
+    put_block(&mut segment, BlockHeader::meta(BlockKind::Schemas), schemas.len(), &schemas);
+    let info = RingInfo { ring: 1, capacity: 1 << 20, ..RingInfo::default() }.encode();
+    put_block(&mut segment, BlockHeader::meta(BlockKind::Ring), info.len(), &info);
+    let word = |i: usize| format!("the word with number {}", i * i % 1009 % 400);
+    let mut records = Vec::new();
+    for i in 0..1500 {
+        let word = word(i);
+        let event = Word { word: &word };
+        let mut payload = vec![0; event.encoded_len()];
+        event.encode(&mut payload);
+        let (len, ticks) = (16 + payload.len() as u32, (i + i / 100 * 100_000) as u64);
+        records.extend(RecordHeader { len, event: 0, kind: KIND_EVENT, flags: 0, ticks }.encode());
+        records.extend(payload);
+        records.resize(records.len().next_multiple_of(8), 0);
+    }
+    let (mut encoder, mut columns, mut packed) = (Encoder::default(), Vec::new(), Vec::new());
+    let walk = encoder.walk(&records, records.len(), &mut |_| Some(Layout::of(Word::SCHEMA)));
+    assert!(walk.is_regular && walk.len == records.len());
+    encoder.encode(&records, &mut columns);
+    let codec = compress_columns(&columns, &mut packed);
+    assert_eq!(codec, Codec::ColumnsLz4);
+    let len = records.len() as u64;
+    for (i, (codec, stored)) in [(Codec::Columns, &columns), (codec, &packed)].into_iter().enumerate() {
+        let (from, sequence) = (i as u64 * len, i as u64 * 1500);
+        let header = BlockHeader {
+            codec,
+            ring: 1,
+            events: 1500,
+            from,
+            to: from + len,
+            sequence,
+            ..BlockHeader::meta(BlockKind::Data)
+        };
+        put_block(&mut segment, header, records.len(), stored);
+    }
+    put_block(&mut segment, BlockHeader { sequence: 5, ..BlockHeader::meta(BlockKind::End) }, 0, &[]);
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("words_pid0_00000000_000001.twseg"), segment).unwrap();
+    let lines = decode(&[dir.path()]);
+    assert_eq!(of_kind(&lines, "damage"), Vec::<&Json>::new());
+    let events = of_kind(&lines, "event");
+    assert_eq!(events.len(), 3000);
+    for (i, line) in events.iter().enumerate() {
+        assert_eq!(line["fields"]["word"], word(i % 1500));
+        assert_eq!(line["ticks"], i % 1500 + i % 1500 / 100 * 100_000);
+    }
+    let used = of_kind(&lines, "used")[0];
+    assert!(used.get("dictionary, u16").is_some() && used["ticks, exceptions"] == 12, "{used}");
 }
 
 /// The bytes that FORMAT.md shows, as the files that they are.

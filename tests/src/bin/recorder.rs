@@ -38,6 +38,7 @@ fn main() {
                 barrier.wait();
                 sample::visit(thread, &mut Emit(tracer));
                 if barrier.wait().is_leader() {
+                    sample::visit(thread, &mut Emit(tracer));
                     let _ = rustix::process::kill_process(
                         rustix::process::getpid(),
                         rustix::process::Signal::KILL,

@@ -177,7 +177,7 @@ fn emit_every(tracer: &Tracer, i: u64) {
     let ip = ips[(i % 5) as usize];
     let sockets = ips.map(|ip| SocketAddr::new(ip, n as u16));
     let some = (i % 4) as usize;
-    let maybe = i % 3 != 0;
+    let maybe = !i.is_multiple_of(3);
     let kind = if maybe { Kind::One } else { Kind::Two };
     let f = [
         0.0,

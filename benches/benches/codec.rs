@@ -1,12 +1,12 @@
 //! Forms of a block, beside each other: raw, LZ4 over records, columns, columns then LZ4. Prints a table: bytes an
 //! event, and medians of ns an event for writing and reading.
 //!
-//! `cargo bench -p tracewell-benches --bench codec`
+//! `cargo bench -p tracewell-benches --bench codec [-- NAME]`
 
 use std::hint::black_box;
 use std::time::Instant;
 
-use tracewell_benches::{Launch, Net, strings};
+use tracewell_benches::events::{Launch, Net, strings};
 use tracewell_schema::catalog::sample::{Visitor, visit};
 use tracewell_schema::format::block::{BlockHeader, Codec, Unpacker, compress_block, compress_columns};
 use tracewell_schema::format::columns::{Encoder, Layout};
@@ -136,7 +136,11 @@ fn main() {
     println!(
         "| records of 256 KiB | form | bytes/event | write ns/event | read ns/event |\n| --- | --- | --- | --- | --- |"
     );
+    let only = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
     for name in ["W0", "W1", "W1 random", "W2", "W2, new pid", "catalog"] {
+        if only.as_ref().is_some_and(|only| only != name) {
+            continue;
+        }
         let stream = workload(name);
         let (raw, events) = (&stream.bytes[..], stream.events);
         let mut encoder = Encoder::default();
@@ -146,7 +150,7 @@ fn main() {
             let walk = encoder
                 .walk(raw, raw.len(), &mut |e| stream.schemas.get(usize::from(e)).map(|s| Layout::of(s)));
             assert!(walk.is_regular && walk.len == raw.len());
-            encoder.encode(raw, out);
+            encoder.encode(raw, out, &mut || {});
         };
         let row = |form: &str, codec: Codec, bytes: &[u8], write: f64| {
             let header = BlockHeader {

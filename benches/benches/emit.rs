@@ -1,6 +1,6 @@
 //! Emit, off and on, beside what bounds it: the clock read and the copy of the same bytes, in the same run.
 //!
-//! `cargo bench -p tracewell-benches`. Only ratios within one run mean anything.
+//! `cargo bench -p tracewell-benches --bench emit`. Only ratios within one run mean anything.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::io::{self, BufWriter, StdoutLock, Write};
+use std::io::{self, BufWriter, Stdout, Write};
 
 use tracewell_reader::render::escape::push_escaped;
 
@@ -80,12 +80,12 @@ pub(crate) fn note(line: &str) {
 /// Standard output, buffered; a closed pipe ends the command quietly.
 #[derive(Debug)]
 pub(crate) struct Out {
-    writer: BufWriter<StdoutLock<'static>>,
+    writer: BufWriter<Stdout>,
 }
 
 impl Out {
     pub(crate) fn new() -> Self {
-        Self { writer: BufWriter::with_capacity(1 << 16, io::stdout().lock()) }
+        Self { writer: BufWriter::with_capacity(1 << 16, io::stdout()) }
     }
 
     /// Appends text that is safe already.
@@ -113,7 +113,8 @@ impl Write for Out {
     }
 }
 
-fn failure(error: io::Error) -> Failure {
+/// Why standard output ended.
+pub(crate) fn failure(error: io::Error) -> Failure {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return Failure::Pipe;
     }

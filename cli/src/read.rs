@@ -1,19 +1,17 @@
 //! `read`: trace files, or everything on standard output.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
 use tracewell::dirs::Dirs;
-use tracewell_reader::render::json::JsonRenderer;
-use tracewell_reader::render::text::TextRenderer;
 use tracewell_reader::render::time::for_file_name;
-use tracewell_reader::{Filter, Item, ReadError, Summary, Trace, write_trace_files};
+use tracewell_reader::{Filter, Form, ReadError, Summary, Trace, write_trace_files};
 
 use crate::args::{self, Format};
-use crate::output::{Failure, Out, advice, note, number, safe};
+use crate::output::{self, Failure, Out, advice, note, number, safe};
 use crate::place::{Place, base_of, unusable};
 use crate::{INCOMPLETE, OK, progress, rings, segments};
 
@@ -36,7 +34,7 @@ pub(crate) fn read(dir: Option<&Path>, args: &args::Read, out: &mut Out) -> Resu
     let to_stdout = args.stdout || (args.format == Format::Json && args.out.is_none());
     let bar = progress::bar(total, to_stdout);
     let summary = if to_stdout {
-        stream(&trace, &filter, args, &bar, out)
+        lines(&trace, &filter, args, &bar, &mut *out).map_err(output::failure)
     } else {
         let folder = args.out.clone().unwrap_or_else(|| default_folder(args.local));
         files(&trace, &filter, args, &folder, &bar, out)
@@ -154,47 +152,19 @@ fn parse_time(text: &str, local: bool) -> Result<i64, String> {
     i64::try_from(stamp.map_err(bad)?.as_nanosecond()).map_err(|_| format!("{text:?} is out of range"))
 }
 
-/// Renders items as one of the two forms.
-enum Renderer {
-    Text(Box<TextRenderer>),
-    Json(Box<JsonRenderer>),
-}
-
-impl Renderer {
-    fn new(args: &args::Read) -> Self {
-        match args.format {
-            Format::Text => Self::Text(Box::new(TextRenderer::new(args.local))),
-            Format::Json => Self::Json(Box::new(JsonRenderer::new())),
-        }
-    }
-
-    fn push(&mut self, line: &mut String, item: &Item<'_>) {
-        match self {
-            Self::Text(renderer) => renderer.push(line, item),
-            Self::Json(renderer) => renderer.push(line, item),
-        }
-    }
-}
-
-fn stream(
+/// Lines in the form that was asked for, on all processors.
+fn lines(
     trace: &Trace,
     filter: &Filter,
     args: &args::Read,
     bar: &ProgressBar,
-    out: &mut Out,
-) -> Result<Summary, Failure> {
-    let mut renderer = Renderer::new(args);
-    let mut line = String::new();
-    let mut count = 0_u64;
-    trace.read(filter, |item| {
-        line.clear();
-        renderer.push(&mut line, item);
-        count += 1;
-        if count.is_multiple_of(16_384) {
-            bar.set_position(count);
-        }
-        out.push(&line)
-    })
+    out: impl Write + Send,
+) -> io::Result<Summary> {
+    let form = match args.format {
+        Format::Text => Form::Text { local: args.local },
+        Format::Json => Form::Json,
+    };
+    trace.write_lines(filter, form, 0, out, |progress| bar.set_position(progress.events))
 }
 
 /// A folder that does not exist yet, named by the time.
@@ -254,7 +224,7 @@ fn json_file(
     let (path, temporary) = (folder.join(JSON_FILE), folder.join(format!(".{JSON_FILE}.part")));
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
     let file = file.map_err(|e| output_failure(&temporary, &e))?;
-    let written = json_lines(trace, filter, args, bar, file).and_then(|summary| {
+    let written = lines(trace, filter, args, bar, file).and_then(|summary| {
         // Unlike a rename, a link replaces nothing.
         std::fs::hard_link(&temporary, &path).or_else(|e| match e.kind() {
             io::ErrorKind::AlreadyExists => Err(e),
@@ -264,30 +234,6 @@ fn json_file(
     });
     let _ = std::fs::remove_file(&temporary);
     Ok((written.map_err(|e| output_failure(&path, &e))?, vec![path]))
-}
-
-fn json_lines(
-    trace: &Trace,
-    filter: &Filter,
-    args: &args::Read,
-    bar: &ProgressBar,
-    file: File,
-) -> io::Result<Summary> {
-    let mut file = BufWriter::with_capacity(1 << 17, file);
-    let mut renderer = Renderer::new(args);
-    let mut line = String::new();
-    let mut count = 0_u64;
-    let summary = trace.read(filter, |item| {
-        line.clear();
-        renderer.push(&mut line, item);
-        count += 1;
-        if count.is_multiple_of(16_384) {
-            bar.set_position(count);
-        }
-        file.write_all(line.as_bytes())
-    })?;
-    file.flush()?;
-    Ok(summary)
 }
 
 fn output_failure(path: &Path, error: &io::Error) -> Failure {

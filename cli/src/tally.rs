@@ -40,7 +40,7 @@ pub(crate) fn tallies(sessions: &[Session], folders: &[RingFolder]) -> HashMap<[
         }
     }
     for r in folders.iter().flat_map(|f| &f.rings) {
-        let tally = Tally { attempted: r.attempted, delivered: r.delivered, lost: r.lost };
+        let tally = Tally { attempted: r.attempted, delivered: r.delivered(), lost: r.lost };
         add(r.process_uuid, r.info.ring, tally);
     }
     let mut of_process: HashMap<[u8; 16], Tally> = HashMap::new();

@@ -13,6 +13,18 @@ pub(crate) const RING_SIZE: u64 = 4 << 20;
 /// Default sum of the full-sized rings of a process.
 pub(crate) const RING_BUDGET: u64 = 256 << 20;
 
+/// What an emit does when the thread's ring is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// It refuses the event and counts it: the thread never waits. Right for nearly every component.
+    #[default]
+    Refuse,
+    /// It waits until the drain has made room, at most this long, then refuses. For batch work that would rather take
+    /// longer than lose events; never for a thread that others wait for.
+    Wait(Duration),
+}
+
 /// What the builder collected.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -24,6 +36,7 @@ pub(crate) struct Config {
     /// How long committed events may stay in a quiet ring before they go to a segment.
     pub(crate) linger: Duration,
     pub(crate) clock: Clock,
+    pub(crate) when_full: WhenFull,
 }
 
 impl Config {

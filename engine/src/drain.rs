@@ -30,8 +30,8 @@ use crate::{retention, writer};
 
 /// Bytes of records in a block: large enough to compress well, small enough to lose little to damage.
 pub(crate) const BLOCK: usize = 256 * 1024;
-/// A ring with this much waiting is drained at once.
-const WORTH_IT: u64 = 128 * 1024;
+/// Bytes of the next block that are asked for whenever the encoder has done a few records of this one.
+const FETCHED_AT_ONCE: u64 = 4096;
 /// Blocks on their way to the writer.
 const IN_FLIGHT: usize = 8;
 /// Bounds of the time between two looks at the rings.
@@ -39,6 +39,8 @@ const SHORTEST_POLL: Duration = Duration::from_micros(250);
 const LONGEST_POLL: Duration = Duration::from_millis(20);
 const CONTROL_POLL: Duration = Duration::from_millis(20);
 const CLOCK_PERIOD: Duration = Duration::from_secs(1);
+/// Between clock points while nothing is emitted.
+const QUIET_CLOCK_PERIOD: Duration = Duration::from_secs(60);
 
 /// What goes to the segment writer, in order.
 pub(crate) enum Job {
@@ -83,7 +85,7 @@ pub(crate) fn start(inner: &Arc<Inner>, state: &Arc<State>) -> std::io::Result<t
         crate::thread::Refusal::forever();
         crate::fork::block_all_signals();
         state.waker.set(thread::current());
-        let mut drain = Drain::new(&state, jobs, spare);
+        let mut drain = Drain::new(&state, jobs, spare, tender.clone());
         let inner = drain.run(&inner);
         let quiet = drain.close(inner.as_deref());
         drop(drain);
@@ -115,6 +117,7 @@ pub(crate) fn start(inner: &Arc<Inner>, state: &Arc<State>) -> std::io::Result<t
 
 struct Drain<'a> {
     state: &'a Arc<State>,
+    tender: Tender,
     jobs: Sender<Job>,
     spare: Receiver<Vec<u8>>,
     next_clock: Instant,
@@ -125,9 +128,10 @@ struct Drain<'a> {
 }
 
 impl<'a> Drain<'a> {
-    fn new(state: &'a Arc<State>, jobs: Sender<Job>, spare: Receiver<Vec<u8>>) -> Self {
+    fn new(state: &'a Arc<State>, jobs: Sender<Job>, spare: Receiver<Vec<u8>>, tender: Tender) -> Self {
         Self {
             state,
+            tender,
             jobs,
             spare,
             next_clock: Instant::now(),
@@ -143,6 +147,7 @@ impl<'a> Drain<'a> {
         let is_coarse = self.state.stamp == Stamp::Coarse;
         let mut next_control = Instant::now();
         let (mut asked, mut told_errno) = (0, 0);
+        let (mut is_stale, mut seen) = (true, None);
         loop {
             if is_coarse {
                 clock::publish();
@@ -155,15 +160,18 @@ impl<'a> Drain<'a> {
                 self.send(Job::Flush(ticket));
             }
             let now = Instant::now();
-            if now >= self.next_clock {
+            // A point is needed where events are; while there are none, now and then.
+            is_stale |= fullest != 0;
+            if now >= self.next_clock && (is_stale || now >= self.next_clock + QUIET_CLOCK_PERIOD) {
                 self.next_clock = now + CLOCK_PERIOD;
+                is_stale = false;
                 self.state.add_clock_point(clock::sample(0));
                 self.send(Job::Clock);
             }
             if now >= next_control {
                 next_control = now + CONTROL_POLL;
                 let inner = inner.upgrade()?;
-                if self.state.stop.load(Ordering::Acquire) || !inner.session_is_on(self.state) {
+                if self.state.stop.load(Ordering::Acquire) || !inner.session_is_on(self.state, &mut seen) {
                     return Some(inner);
                 }
                 let errno = self.state.stats.write_errno.load(Ordering::Relaxed);
@@ -187,6 +195,8 @@ impl<'a> Drain<'a> {
         self.poll = match fullest {
             384.. => self.poll / 2,
             192..384 => self.poll,
+            // Idle: nothing to adapt to.
+            0 => LONGEST_POLL,
             _ => self.poll * 2,
         }
         .clamp(SHORTEST_POLL, LONGEST_POLL);
@@ -214,13 +224,12 @@ impl<'a> Drain<'a> {
         let head = ring.cursor().committed();
         let capacity = ring.capacity();
         let fullness = head.wrapping_sub(ring.cursor().released()).saturating_mul(1024) / capacity;
-        let mut moved = false;
         // At most what was committed when we came: one ring with a fast producer must not starve the others.
         loop {
             let (read, take) = {
                 let mut view = ring.drain.lock();
                 let waiting = head.saturating_sub(view.read);
-                let due = all || gone || moved || waiting >= WORTH_IT.min(capacity / 4);
+                let due = all || gone || waiting >= (BLOCK as u64).min(capacity / 4);
                 let due = due
                     || waiting != 0 && {
                         let since = *view.waiting_since.get_or_insert_with(Instant::now);
@@ -235,7 +244,6 @@ impl<'a> Drain<'a> {
                 break;
             }
             self.take_block(ring, read, head);
-            moved = true;
         }
         ring.grow_ahead(head);
         if gone && !std::mem::replace(&mut ring.drain.lock().finished, true) {
@@ -253,13 +261,24 @@ impl<'a> Drain<'a> {
         // In haste blocks go without LZ4: loss must begin only where memory or disk bandwidth ends.
         let backlog = head.wrapping_sub(ring.cursor().released());
         let is_hasty = backlog > capacity / 2 || self.jobs.len() >= IN_FLIGHT - 2;
+        if is_hasty {
+            self.tender.note_haste();
+        }
         let mut stored = self.spare.try_recv().unwrap_or_default();
         let (encoder, columns) = (&mut self.encoder, &mut self.columns);
+        // While this block is laid out, what comes after it is on its way from the producer's core.
+        let mut ahead = to;
+        let ahead_end = if to < lap_end { head.min(lap_end).min(to + BLOCK as u64) } else { to };
+        let mut pace = || {
+            let next = (ahead + FETCHED_AT_ONCE).min(ahead_end);
+            ring.fetch(ahead, next);
+            ahead = next;
+        };
         let (walk, codec) = ring.committed(read, to, |raw| {
             let walk = encoder.walk(raw, raw.len(), &mut State::layout_of);
             let raw = raw.get(..walk.len).unwrap_or(raw);
             let codec = if walk.is_regular {
-                encoder.encode(raw, columns);
+                encoder.encode(raw, columns, &mut pace);
                 if is_hasty { Codec::Columns } else { compress_columns(columns, &mut stored) }
             } else if is_hasty {
                 stored.clear();

@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering, compiler_fence};
+use std::time::{Duration, Instant};
 
 use tracewell_schema::Event;
 use tracewell_schema::format::record::{
@@ -15,6 +16,7 @@ use tracewell_schema::format::ring as layout;
 use tracewell_schema::limits::MAX_RECORD;
 
 use crate::clock::Stamp;
+use crate::config::WhenFull;
 use crate::ring::Ring;
 use crate::ring::cursor::{self, Cursor, Room};
 use crate::state::{EVENT_TABLE, State};
@@ -335,11 +337,28 @@ fn make_room(producer: &Producer, len: usize) -> Option<()> {
         return None;
     }
     tell_losses(producer);
-    if place(producer, padded(len)) {
+    if place(producer, padded(len)) || wait_for_room(producer, padded(len)) {
         return Some(());
     }
     count(producer, LossReason::Full);
     None
+}
+
+/// For components that chose to wait: sleeps until there is room, the time is over, or the session ends.
+fn wait_for_room(producer: &Producer, size: u64) -> bool {
+    // SAFETY: the state whose epoch the caller found under `BUSY` lives until no thread is busy with that epoch.
+    let state: &State = unsafe { &*producer.state.get() };
+    let WhenFull::Wait(most) = state.config.when_full else { return false };
+    let deadline = Instant::now() + most;
+    while Instant::now() < deadline && !state.retired.load(Ordering::Relaxed) {
+        producer.woken.set(false);
+        wake(producer);
+        std::thread::sleep(Duration::from_micros(50));
+        if place(producer, size) {
+            return true;
+        }
+    }
+    false
 }
 
 /// Makes `size` contiguous bytes at the head free, or returns false.

@@ -64,6 +64,7 @@ mod sync;
 #[cfg(not(loom))]
 mod real {
     pub use crate::clock::Clock;
+    pub use crate::config::WhenFull;
     pub use crate::error::{AttachError, FlushError};
     pub use crate::stats::Stats;
     pub use crate::thread::SignalScope;

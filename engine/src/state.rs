@@ -80,6 +80,8 @@ pub(crate) struct State {
     /// Counts that belong to no ring, by reason.
     pub(crate) orphans: [AtomicU64; 8],
     pub(crate) stop: AtomicBool,
+    /// No emit of this session begins any more; those that wait for room give up.
+    pub(crate) retired: AtomicBool,
     quiet: AtomicBool,
     pub(crate) stats: crate::stats::Counters,
 }
@@ -184,6 +186,7 @@ impl State {
             flush: Flush::default(),
             orphans: std::array::from_fn(|i| AtomicU64::new(orphans[i].swap(0, Ordering::Relaxed))),
             stop: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
             quiet: AtomicBool::new(false),
             stats: crate::stats::Counters::default(),
             ring_folder,

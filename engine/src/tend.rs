@@ -10,9 +10,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use parking_lot::{Condvar, Mutex};
 
 use crate::{fs, pack, retention};
@@ -24,6 +26,9 @@ pub(crate) struct ToSeal {
     pub(crate) from: String,
     pub(crate) to: String,
 }
+
+/// Packing waits until for so long nothing was sealed and nothing stored in haste.
+const CALM: Duration = Duration::from_secs(1);
 
 enum Task {
     Seal(ToSeal),
@@ -42,6 +47,8 @@ pub(crate) struct Tender {
 struct Progress {
     sealing: Mutex<Sealing>,
     changed: Condvar,
+    /// A block was stored in haste since this was last looked at.
+    haste: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -82,6 +89,11 @@ impl Tender {
         let _ = self.tasks.send(Task::Seal(segment));
     }
 
+    /// The drain is pressed: packing would take processor and disk from it.
+    pub(crate) fn note_haste(&self) {
+        self.progress.haste.store(true, Ordering::Relaxed);
+    }
+
     /// Deletes what is beyond the limits, soon.
     pub(crate) fn retain(&self) {
         let _ = self.tasks.send(Task::Retain);
@@ -106,9 +118,9 @@ fn run(place: &Place, inbox: &Receiver<Task>, progress: &Progress) {
     let mut hasty: VecDeque<pack::Candidate> = pack::find(&place.sessions).into();
     loop {
         let task = if hasty.is_empty() {
-            inbox.recv().map_err(|_| TryRecvError::Disconnected)
+            inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
         } else {
-            inbox.try_recv()
+            inbox.recv_timeout(CALM)
         };
         match task {
             Ok(Task::Seal(segment)) => {
@@ -129,16 +141,20 @@ fn run(place: &Place, inbox: &Receiver<Task>, progress: &Progress) {
             Ok(Task::Retain) => {
                 let _ = retention::retain(&place.sessions, &place.limits);
             }
-            Err(TryRecvError::Empty) => {
+            Err(RecvTimeoutError::Timeout) => {
+                if progress.haste.swap(false, Ordering::Relaxed) {
+                    continue;
+                }
                 if let Some(candidate) = hasty.pop_front() {
                     // Whatever goes wrong, the segment stays as it is, and whole.
-                    let _ = pack::pack(&candidate, &mut || !inbox.is_empty());
-                    if !inbox.is_empty() && pack::is_hasty(&candidate) {
+                    let mut must_stop = || !inbox.is_empty() || progress.haste.load(Ordering::Relaxed);
+                    let _ = pack::pack(&candidate, &mut must_stop);
+                    if must_stop() && pack::is_hasty(&candidate) {
                         hasty.push_back(candidate);
                     }
                 }
             }
-            Ok(Task::Stop) | Err(TryRecvError::Disconnected) => return,
+            Ok(Task::Stop) | Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }

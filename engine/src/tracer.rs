@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tracewell_schema::format::record::LossReason;
-use tracewell_schema::{Category, Event, Level};
+use tracewell_schema::{Category, Event, Id128, Level};
 
 use crate::clock::Clock;
-use crate::config::{Config, RING_BUDGET, RING_SIZE};
+use crate::config::{Config, RING_BUDGET, RING_SIZE, WhenFull};
 use crate::control::Control;
 use crate::dirs::Dirs;
 use crate::error::{AttachError, FlushError};
@@ -108,6 +108,7 @@ pub struct Builder {
     ring_budget: u64,
     linger: Duration,
     clock: Clock,
+    when_full: WhenFull,
 }
 
 impl Builder {
@@ -163,6 +164,13 @@ impl Builder {
         self
     }
 
+    /// What an emit does when the thread's ring is full. Default: [`WhenFull::Refuse`].
+    #[must_use]
+    pub fn when_full(mut self, policy: WhenFull) -> Self {
+        self.when_full = policy;
+        self
+    }
+
     /// Attaches: maps the control page, creating the directory (0700) and the page (0600, off) if they are missing.
     ///
     /// # Errors
@@ -180,6 +188,7 @@ impl Builder {
             ring_budget: self.ring_budget,
             linger: self.linger,
             clock: self.clock,
+            when_full: self.when_full,
         }
         .check()?;
         let control = Control::open_or_create(&config.dirs)
@@ -213,6 +222,7 @@ impl Tracer {
             ring_budget: RING_BUDGET,
             linger: Duration::from_secs(1),
             clock: Clock::Precise,
+            when_full: WhenFull::Refuse,
         }
     }
 
@@ -253,6 +263,22 @@ impl Tracer {
         // SAFETY: there are 32 levels and categories are below 32; the memory outlives `self` (see the field).
         let enabled = unsafe { &*self.levels.add(category as usize) }.load(Ordering::Relaxed);
         enabled >= level as u8
+    }
+
+    /// Whether anything of this category is on: a component that has to work for its events asks before it works.
+    #[inline(always)]
+    #[must_use]
+    pub fn category_enabled(&self, category: Category) -> bool {
+        self.enabled(category, Level::Error)
+    }
+
+    /// Identity of the present session; `None` while tracing is off. Not for every event: it reads the whole control
+    /// page.
+    ///
+    /// What a component tells once in a session (see `module.image`) it tells again when this changes.
+    #[must_use]
+    pub fn session(&self) -> Option<Id128> {
+        self.inner.control.as_ref()?.snapshot().ok().map(|page| Id128(page.session_id))
     }
 
     /// Whether events of type `E` are on.
@@ -493,15 +519,24 @@ impl Inner {
         adopted
     }
 
-    /// Whether `state`'s session is still what the control page says. Also ends what is due.
-    pub(crate) fn session_is_on(&self, state: &State) -> bool {
+    /// Whether `state`'s session is still what the control page says. Also ends what is due. `seen` is the generation
+    /// of the page when it last said yes: while that is the same, the page is not read again.
+    pub(crate) fn session_is_on(&self, state: &State, seen: &mut Option<u64>) -> bool {
         if self.ended.load(Ordering::Acquire) {
             return false;
         }
         let Some(control) = &self.control else { return false };
+        let generation = control.generation();
+        if *seen == Some(generation) && !control.is_past_expiry() {
+            return true;
+        }
         control.expire_if_due();
         match control.snapshot() {
-            Ok(page) => page.session_id == state.control.session_id && page.is_enabled(),
+            Ok(page) => {
+                let is_on = page.session_id == state.control.session_id && page.is_enabled();
+                *seen = Some(generation).filter(|_| is_on && page.generation == generation);
+                is_on
+            }
             // A change under way is not an end.
             Err(why) => why.is_transient(),
         }
@@ -512,6 +547,11 @@ impl Inner {
         let _ = self.epoch.compare_exchange(epoch, NO_SESSION, Ordering::SeqCst, Ordering::Relaxed);
         let mut session = self.state.lock();
         session.closing.retain(|s| !s.is_closed());
+        if let Some(state) = &session.state
+            && state.epoch == epoch
+        {
+            state.retired.store(true, Ordering::Relaxed);
+        }
         if session.state.as_ref().is_some_and(|s| s.epoch == epoch) {
             let ended = session.state.take();
             session.closing.extend(ended);

@@ -137,6 +137,22 @@ fn a_small_ring_under_pressure_counts_exactly_what_it_loses() {
 }
 
 #[test]
+fn a_component_that_chose_to_wait_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let dirs = tracewell::dirs::Dirs::resolve(Some(&dir.path().join("trace"))).unwrap();
+    let patient = tracewell::WhenFull::Wait(std::time::Duration::from_secs(60));
+    let builder = Tracer::builder("patient").dir(dir.path().join("trace")).ring_size(65_536);
+    let tracer = builder.when_full(patient).attach().unwrap();
+    let control = tracewell::control::Control::open_or_create(&dirs).unwrap();
+    control.enable(&dirs, &Default::default()).unwrap();
+    for number in 0..100_000 {
+        emit!(tracer, Step { number, name: "patience" });
+    }
+    tracer.flush().unwrap();
+    assert_eq!((tracer.stats().delivered, tracer.stats().lost_total()), (100_000, 0));
+}
+
+#[test]
 fn enable_and_disable_reach_a_running_thread() {
     let dir = tempfile::tempdir().unwrap();
     let dirs = tracewell::dirs::Dirs::resolve(Some(&dir.path().join("trace"))).unwrap();

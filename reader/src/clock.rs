@@ -7,10 +7,110 @@ use tracewell_schema::format::process::ClockKind;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ClockMap {
     points: Vec<ClockPoint>,
-    /// ns per tick outside of the points.
-    slope: f64,
+    /// Of the ticks before the first point, from each point to the next, and after the last: one more than points.
+    spans: Vec<Span>,
     /// Largest error bound of the points, ns.
     pub(crate) error: u32,
+}
+
+/// Ticks that are converted alike: `anchor_time` plus or minus their distance from `anchor`, times the rate.
+///
+/// The rate is an integer of at most 63 bits and a power of two, so that an event's time costs one multiplication and
+/// no division. Within a span between two points the product errs by less than 2^-62 of the span's nanoseconds, which
+/// is less than half a nanosecond: the time is that of exact interpolation, rounded to the nearest nanosecond, but
+/// where exact interpolation falls so near the middle of two that either is right. It never decreases with the ticks
+/// within a span, and never goes beyond the span's ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    first: u64,
+    /// How many ticks it has; one too few for the last tick of all, which is looked up each time.
+    count: u64,
+    anchor: u64,
+    anchor_time: i64,
+    rate: u64,
+    shift: u32,
+    /// Greatest distance from the anchor's time.
+    most: i64,
+    /// Time before the anchor's, not after it.
+    is_before: bool,
+}
+
+impl Default for Span {
+    /// Ticks are nanoseconds.
+    fn default() -> Self {
+        Self {
+            first: 0,
+            count: u64::MAX,
+            anchor: 0,
+            anchor_time: 0,
+            rate: 1,
+            shift: 0,
+            most: i64::MAX,
+            is_before: false,
+        }
+    }
+}
+
+impl Span {
+    /// A span that has no ticks, to begin with.
+    pub(crate) const NONE: Self =
+        Self { first: 0, count: 0, anchor: 0, anchor_time: 0, rate: 0, shift: 0, most: 0, is_before: false };
+
+    fn between(a: &ClockPoint, b: &ClockPoint) -> Self {
+        let ns = b.time.saturating_sub(a.time);
+        let (rate, shift) = rate_of(ns.unsigned_abs(), b.ticks - a.ticks);
+        Self {
+            first: a.ticks,
+            count: b.ticks - a.ticks,
+            anchor: a.ticks,
+            anchor_time: a.time,
+            rate,
+            shift,
+            most: i64::try_from(ns.unsigned_abs()).unwrap_or(i64::MAX),
+            is_before: ns < 0,
+        }
+    }
+
+    /// `count` ticks from `first` on, by a slope in ns per tick, which is less than 128.
+    fn sloped(first: u64, count: u64, anchor: &ClockPoint, slope: f64) -> Self {
+        const SHIFT: u32 = 56;
+        Self {
+            first,
+            count,
+            anchor: anchor.ticks,
+            anchor_time: anchor.time,
+            rate: (slope * (1_u64 << SHIFT) as f64) as u64 & (u64::MAX >> 1),
+            shift: SHIFT,
+            most: i64::MAX,
+            is_before: first < anchor.ticks,
+        }
+    }
+
+    #[inline]
+    pub(crate) const fn has(&self, ticks: u64) -> bool {
+        ticks.wrapping_sub(self.first) < self.count
+    }
+
+    /// UTC ns of ticks that [`ClockMap::span`] gave it for.
+    #[inline]
+    pub(crate) fn time(&self, ticks: u64) -> i64 {
+        let product = u128::from(ticks.abs_diff(self.anchor)) * u128::from(self.rate);
+        // The product is below 2^127, for the rate is below 2^63.
+        let ns = (product + ((1_u128 << self.shift) >> 1)) >> self.shift;
+        let ns = i64::try_from(ns).unwrap_or(i64::MAX).min(self.most);
+        if self.is_before { self.anchor_time.saturating_sub(ns) } else { self.anchor_time.saturating_add(ns) }
+    }
+}
+
+/// `ns / ticks` as a rate of at most 63 bits and a shift, as exact as that can be. `ns` is below 2^64, `ticks` not 0.
+fn rate_of(ns: u64, ticks: u64) -> (u64, u32) {
+    if ns == 0 {
+        return (0, 0);
+    }
+    let shift = u128::from(ns).leading_zeros();
+    let quotient = (u128::from(ns) << shift) / u128::from(ticks);
+    let excess = (128 - quotient.leading_zeros()).saturating_sub(63);
+    (u64::try_from(quotient >> excess).unwrap_or(u64::MAX >> 1), shift.saturating_sub(excess))
 }
 
 impl ClockMap {
@@ -23,29 +123,39 @@ impl ClockMap {
             _ => own.or(slope_of_boot).unwrap_or(1.0),
         };
         let error = points.iter().map(|p| p.error).max().unwrap_or(0);
-        Self { points, slope, error }
+        let mut spans = Vec::with_capacity(points.len() + 1);
+        spans.push(match points.first() {
+            Some(first) if first.ticks != 0 => Span::sloped(0, first.ticks, first, slope),
+            Some(_) => Span::NONE,
+            None => Span::default(),
+        });
+        for (at, a) in points.iter().enumerate() {
+            let next = points.get(at + 1);
+            spans.push(match next {
+                Some(b) if a.epoch == b.epoch => Span::between(a, b),
+                _ => {
+                    let end = next.map_or(u64::MAX, |b| b.ticks);
+                    Span::sloped(a.ticks, end - a.ticks, a, slope)
+                }
+            });
+        }
+        Self { points, spans, error }
     }
 
-    /// UTC ns of a tick count. `hint` is where the last one was found: times come mostly in order.
+    /// The span that has these ticks.
+    #[cold]
+    pub(crate) fn span(&self, ticks: u64) -> Span {
+        let at = self.points.partition_point(|p| p.ticks <= ticks);
+        self.spans.get(at).copied().unwrap_or_default()
+    }
+
+    /// UTC ns of a tick count. `span` is that of the last one: times come mostly in order.
     #[inline]
-    pub(crate) fn time(&self, ticks: u64, hint: &mut usize) -> i64 {
-        let is_here = |after: usize| {
-            after.checked_sub(1).and_then(|i| self.points.get(i)).is_some_and(|p| p.ticks <= ticks)
-                && self.points.get(after).is_none_or(|p| p.ticks > ticks)
-        };
-        if !is_here(*hint) {
-            *hint = self.points.partition_point(|p| p.ticks <= ticks);
+    pub(crate) fn time(&self, ticks: u64, span: &mut Span) -> i64 {
+        if !span.has(ticks) {
+            *span = self.span(ticks);
         }
-        let before = hint.checked_sub(1).and_then(|i| self.points.get(i));
-        match (before, self.points.get(*hint)) {
-            (Some(a), Some(b)) if a.epoch == b.epoch => {
-                let part = (ticks - a.ticks) as f64 / (b.ticks - a.ticks) as f64;
-                a.time.saturating_add((b.time.saturating_sub(a.time) as f64 * part).round() as i64)
-            }
-            (Some(a), _) => a.time.saturating_add(((ticks - a.ticks) as f64 * self.slope).round() as i64),
-            (None, Some(b)) => b.time.saturating_sub(((b.ticks - ticks) as f64 * self.slope).round() as i64),
-            (None, None) => i64::try_from(ticks).unwrap_or(i64::MAX),
-        }
+        span.time(ticks)
     }
 }
 
@@ -70,6 +180,8 @@ pub(crate) fn slope_of(points: &[ClockPoint]) -> Option<(u64, f64)> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn point(ticks: u64, time: i64) -> ClockPoint {
@@ -77,7 +189,7 @@ mod tests {
     }
 
     fn time(map: &ClockMap, ticks: u64) -> i64 {
-        map.time(ticks, &mut 0)
+        map.time(ticks, &mut { Span::NONE })
     }
 
     #[test]
@@ -113,15 +225,51 @@ mod tests {
     }
 
     #[test]
-    fn any_hint_gives_the_same() {
+    fn any_span_before_gives_the_same() {
         let points: Vec<_> = (0..50).map(|i| point(i * 1000, (i * i * 100) as i64)).collect();
         let map = ClockMap::new(ClockKind::Tsc, points, None);
-        let mut hint = 0;
+        let mut span = Span::NONE;
         for ticks in (0..60_000).step_by(777).chain((0..60_000).rev().step_by(1333)) {
-            assert_eq!(map.time(ticks, &mut hint), time(&map, ticks));
+            assert_eq!(map.time(ticks, &mut span), time(&map, ticks));
         }
-        hint = usize::MAX;
-        assert_eq!(map.time(5, &mut hint), time(&map, 5));
+    }
+
+    /// Twice the distance in ns from exact interpolation, which is `numerator / ticks`; at most 1 is the nearest.
+    fn twice_off(ns: i128, numerator: i128, ticks: i128) -> f64 {
+        2.0 * ((ns * ticks - numerator) as f64 / ticks as f64).abs()
+    }
+
+    proptest! {
+        #[test]
+        fn times_are_those_of_exact_interpolation(
+            start in any::<u32>(), ticks in 1..1_u64 << 50, ns in -(1_i64 << 50)..1 << 50, part in 0.0..1.0_f64,
+        ) {
+            let (a, b) = (point(start.into(), 7), point(u64::from(start) + ticks, 7 + ns));
+            let map = ClockMap::new(ClockKind::Tsc, vec![a, b], None);
+            let d = ((ticks as f64 * part) as u64).min(ticks);
+            let got = i128::from(time(&map, a.ticks + d) - 7);
+            prop_assert!(twice_off(got, i128::from(ns) * i128::from(d), ticks.into()) <= 1.000_001);
+            prop_assert_eq!(time(&map, a.ticks), 7);
+            prop_assert_eq!(time(&map, b.ticks), 7 + ns);
+        }
+
+        #[test]
+        fn time_never_goes_back_where_the_points_do_not(
+            steps in prop::collection::vec((1..1_u64 << 40, 0..1_i64 << 40), 1..8),
+            at in prop::collection::vec(any::<u64>(), 1..40),
+        ) {
+            let mut points = vec![point(1 << 20, 1 << 20)];
+            for (ticks, ns) in steps {
+                let last = points[points.len() - 1];
+                points.push(point(last.ticks + ticks, last.time + ns));
+            }
+            let end = points[points.len() - 1].ticks;
+            let mut at: Vec<_> = at.into_iter().flat_map(|t| [t % (end + end / 4), t % (end + end / 4) + 1]).collect();
+            at.extend(points.iter().flat_map(|p| [p.ticks - 1, p.ticks, p.ticks + 1]));
+            at.sort_unstable();
+            let map = ClockMap::new(ClockKind::Tsc, points, None);
+            prop_assert!(at.iter().map(|t| time(&map, *t)).is_sorted());
+        }
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! Trace files: one for each process of a component, and one with everything.
 
-use std::cell::Cell;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -8,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+use crate::batch::Chunk;
 use crate::error::ReadError;
 use crate::filter::Filter;
-use crate::merge::Item;
-use crate::render::text::TextRenderer;
+use crate::lines::{Form, Progress};
+use crate::pool::Sink;
 use crate::render::time::for_file_name;
 use crate::summary::Summary;
 use crate::trace::Trace;
@@ -71,12 +71,12 @@ impl Output {
         ReadError::Output { path: self.path.clone(), source }
     }
 
-    fn write(&mut self, text: &str) -> Result<(), ReadError> {
+    fn write(&mut self, text: &[u8]) -> Result<(), ReadError> {
         if self.file.is_none() {
             let file = append_to(&self.temporary).map_err(|e| self.error(e))?;
             self.file = Some(BufWriter::with_capacity(BUFFER, file));
         }
-        let written = self.file.as_mut().map_or(Ok(()), |file| file.write_all(text.as_bytes()));
+        let written = self.file.as_mut().map_or(Ok(()), |file| file.write_all(text));
         written.map_err(|e| self.error(e))
     }
 
@@ -135,7 +135,7 @@ impl Outputs {
         process: usize,
         dir: &Path,
         local: bool,
-        line: &str,
+        lines: &[u8],
     ) -> Result<(), ReadError> {
         self.clock += 1;
         let is_open = self.files.get(process).is_some_and(|f| f.as_ref().is_some_and(|o| o.file.is_some()));
@@ -151,7 +151,7 @@ impl Outputs {
             None => slot.insert(Output::create(dir, &stem_of(trace, process, local))?),
         };
         output.used = self.clock;
-        output.write(line)
+        output.write(lines)
     }
 
     fn close_oldest(&mut self) -> Result<(), ReadError> {
@@ -160,17 +160,6 @@ impl Outputs {
         let Some(process) = oldest.map(|at| self.open.swap_remove(at)) else { return Ok(()) };
         self.files.get_mut(process).and_then(Option::as_mut).map_or(Ok(()), Output::close)
     }
-}
-
-/// How far the writing of trace files has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// Events that were written.
-    pub events: u64,
-    /// Bytes of the trace that were read.
-    pub done: u64,
-    /// Bytes of the trace.
-    pub total: u64,
 }
 
 /// Writes the trace files of everything that the filter wants into `dir`, which is made if it is missing (0700).
@@ -198,6 +187,21 @@ pub fn write_trace_files_with(
     dir: &Path,
     filter: &Filter,
     local: bool,
+    progress: impl FnMut(Progress),
+) -> Result<Written, ReadError> {
+    write_trace_files_on(trace, dir, filter, local, 0, progress)
+}
+
+/// As [`write_trace_files_with`], on this many threads; 0 = one for each processor, as the others.
+///
+/// # Errors
+/// As [`write_trace_files`].
+pub fn write_trace_files_on(
+    trace: &Trace,
+    dir: &Path,
+    filter: &Filter,
+    local: bool,
+    threads: usize,
     mut progress: impl FnMut(Progress),
 ) -> Result<Written, ReadError> {
     DirBuilder::new()
@@ -205,26 +209,16 @@ pub fn write_trace_files_with(
         .mode(0o700)
         .create(dir)
         .map_err(|source| ReadError::Output { path: dir.to_owned(), source })?;
-    let mut all = Output::create(dir, "all")?;
+    let all = Output::create(dir, "all")?;
     let files = trace.processes().iter().map(|_| None).collect();
-    let mut outputs = Outputs { files, open: Vec::new(), clock: 0 };
-    let mut renderer = TextRenderer::new(local);
-    let mut line = String::new();
-    let events = Cell::new(0);
-    let told = |done, total| progress(Progress { events: events.get(), done, total });
-    let summary = trace.read_with_progress(filter, told, |item| {
-        line.clear();
-        renderer.push(&mut line, item);
-        all.write(&line)?;
-        let process = match item {
-            Item::Event(event) => {
-                events.set(events.get() + 1);
-                event.process_index
-            }
-            Item::Lost { process_index, .. } | Item::Hole { process_index, .. } => *process_index,
-        };
-        outputs.write(trace, process, dir, local, &line)
-    })?;
+    let outputs = Outputs { files, open: Vec::new(), clock: 0 };
+    let sink = Files { trace, dir, local, all, outputs };
+    let form = Form::Text { local };
+    let (summary, sink) = trace.write_chunks(filter, form, threads, sink, &mut progress)?;
+    let Some(Files { mut all, mut outputs, .. }) = sink else {
+        let source = io::ErrorKind::Interrupted.into();
+        return Err(ReadError::Output { path: dir.to_owned(), source });
+    };
     // The disk may be full: that shows when everything is written out, and before anything has its name.
     all.close()?;
     for output in outputs.files.iter_mut().flatten() {
@@ -232,6 +226,31 @@ pub fn write_trace_files_with(
     }
     let files = outputs.files.iter_mut().flatten().map(Output::finish).collect::<Result<Vec<_>, _>>()?;
     Ok(Written { all: all.finish()?, files, summary })
+}
+
+/// Every line goes to the file with everything, and to its process's.
+struct Files<'a> {
+    trace: &'a Trace,
+    dir: &'a Path,
+    local: bool,
+    all: Output,
+    outputs: Outputs,
+}
+
+impl Sink for Files<'_> {
+    type Error = ReadError;
+
+    fn write(&mut self, chunk: &Chunk) -> Result<(), ReadError> {
+        let text = chunk.text.as_bytes();
+        self.all.write(text)?;
+        let mut from = 0;
+        for (process, to) in &chunk.parts {
+            let lines = text.get(from..*to).unwrap_or_default();
+            self.outputs.write(self.trace, *process, self.dir, self.local, lines)?;
+            from = *to;
+        }
+        Ok(())
+    }
 }
 
 /// `scanner_2026-11-23_17.44.36_pid1234`: from the component's name, as far as that is safe, when it attached, its pid.

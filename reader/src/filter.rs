@@ -2,7 +2,7 @@
 
 use tracewell_schema::Schema;
 
-use crate::merge::EventRef;
+use crate::item::EventRef;
 use crate::trace::ProcessInfo;
 
 /// What an event must satisfy; everything empty lets all through.

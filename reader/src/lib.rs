@@ -21,21 +21,28 @@
 //! * Loss is data: it is shown where it happened, and the law `attempted = delivered + lost` is checked for every ring.
 #![forbid(unsafe_code)]
 
+mod batch;
 mod clock;
 mod error;
 mod files;
 mod filter;
+mod item;
+mod lines;
+mod load;
 mod merge;
+mod pool;
 pub mod render;
 mod ring;
 mod segment;
 mod source;
 mod summary;
 mod trace;
+mod track;
 
 pub use error::ReadError;
-pub use files::{Progress, Written, write_trace_files, write_trace_files_with};
+pub use files::{Written, write_trace_files, write_trace_files_on, write_trace_files_with};
 pub use filter::Filter;
-pub use merge::{EventRef, Item};
+pub use item::{EventRef, Item};
+pub use lines::{Form, Progress};
 pub use summary::{Damage, LawBreach, Summary};
 pub use trace::{ProcessInfo, Trace};

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use tracewell_schema::DecodeError;
-use tracewell_schema::format::block::{self, BlockHeader, BlockKind, HEADER_LEN, decompress_block};
+use tracewell_schema::format::block::{self, BlockHeader, BlockKind, HEADER_LEN, Unpacker};
 use tracewell_schema::format::record;
 use tracewell_schema::format::segment::{self, SegmentHeader};
 use tracewell_schema::limits::{MAX_BLOCK_STORED, MAX_SEGMENT};
@@ -61,20 +61,27 @@ fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     Ok(done)
 }
 
-/// Reads the block at `offset`, whose payload is stored in `stored_len` bytes, and decodes it into `out`. `buffer`
-/// is scratch.
+/// Memory for reading blocks, kept from block to block.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    stored: Vec<u8>,
+    unpacker: Unpacker,
+}
+
+/// Reads the block at `offset`, whose payload is stored in `stored_len` bytes, and decodes it into `out`.
 pub(crate) fn read_block(
     file: &File,
     offset: u64,
     stored_len: u32,
-    buffer: &mut Vec<u8>,
+    scratch: &mut Scratch,
     out: &mut Vec<u8>,
 ) -> Result<BlockHeader, DecodeError> {
+    let buffer = &mut scratch.stored;
     buffer.resize(HEADER_LEN + (stored_len as usize).min(MAX_BLOCK_STORED), 0);
     let n = read_at(file, buffer, offset).map_err(|_| DecodeError::new(0, "block cannot be read"))?;
     let bytes = buffer.get(..n).unwrap_or_default();
     let header = BlockHeader::decode(bytes)?;
-    decompress_block(&header, bytes.get(HEADER_LEN..).unwrap_or_default(), out)?;
+    scratch.unpacker.unpack(&header, bytes.get(HEADER_LEN..).unwrap_or_default(), out)?;
     Ok(header)
 }
 

@@ -120,6 +120,14 @@ impl Summary {
     }
 
     pub(crate) fn damage(&mut self, damage: Damage) {
+        // One cause, one line: a damaged schemas block costs every event of its types.
+        if let Some(last) = self.damaged.last_mut()
+            && (&last.file, &last.what) == (&damage.file, &damage.what)
+        {
+            last.bytes = last.bytes.saturating_add(damage.bytes);
+            last.events = last.events.saturating_add(damage.events);
+            return;
+        }
         if self.damaged.len() < MAX_LISTED {
             self.damaged.push(damage);
         } else {

@@ -14,8 +14,14 @@ use tracewell_schema::{DecodeError, Schema};
 use crate::clock::{ClockMap, slope_of};
 use crate::error::ReadError;
 use crate::filter::Filter;
-use crate::merge::{Item, merge};
+use crate::item::Item;
+use crate::load::Loader;
+use crate::merge::merge;
+use crate::pool::Ahead;
+use crate::render::buffer::{Buffer, Literal};
+use crate::render::program::Program;
 use crate::render::template::Template;
+use crate::render::{json, text};
 use crate::ring::{self, Leftover};
 use crate::segment::{self, Found};
 use crate::source;
@@ -48,7 +54,10 @@ pub struct ProcessInfo {
 #[derive(Debug)]
 pub(crate) struct Described {
     pub(crate) schema: Schema,
+    /// Length of the fixed part of its events.
+    pub(crate) fixed_len: usize,
     pub(crate) template: Template,
+    pub(crate) program: Program,
 }
 
 /// Where a block's bytes are.
@@ -88,6 +97,9 @@ pub(crate) struct Ring {
     pub(crate) torn: Vec<TornBlock>,
     /// The process ended without closing it.
     pub(crate) killed: bool,
+    /// What names it in each line, `scanner[7:101 main] `, and in each JSON object.
+    pub(crate) text_head: Literal,
+    pub(crate) json_head: Literal,
 }
 
 /// A trace that was found and indexed; events are read by [`Trace::read`].
@@ -96,6 +108,8 @@ pub struct Trace {
     pub(crate) processes: Vec<ProcessInfo>,
     pub(crate) rings: BTreeMap<(usize, u32), Ring>,
     pub(crate) segments: Vec<PathBuf>,
+    /// Their lengths.
+    segment_bytes: Vec<u64>,
     summary: Summary,
 }
 
@@ -182,9 +196,25 @@ impl Trace {
     ) -> Result<Summary, E> {
         let total = self.bytes();
         let mut told = |done: u64| progress(done.min(total), total);
-        let summary = merge(self, filter, self.summary.clone(), &mut told, each)?;
+        let summary = self.merge(filter, &mut told, None, each)?;
         progress(total, total);
         Ok(summary)
+    }
+
+    /// As [`Trace::read`]; `told` is told the bytes done, `ahead` reads what comes next.
+    pub(crate) fn merge<E>(
+        &self,
+        filter: &Filter,
+        told: &mut dyn FnMut(u64),
+        ahead: Option<&dyn Ahead>,
+        each: impl FnMut(&Item<'_>) -> Result<(), E>,
+    ) -> Result<Summary, E> {
+        merge(Loader::new(self, told, ahead), filter, self.summary.clone(), each)
+    }
+
+    /// How long a segment was when it was indexed.
+    pub(crate) fn bytes_of(&self, segment: u32) -> Option<u64> {
+        self.segment_bytes.get(segment as usize).copied()
     }
 
     pub(crate) fn path_of(&self, segment: u32) -> PathBuf {
@@ -212,6 +242,7 @@ impl Default for Builder {
                 processes: Vec::new(),
                 rings: BTreeMap::new(),
                 segments: Vec::new(),
+                segment_bytes: Vec::new(),
                 summary: Summary::default(),
             },
             by_uuid: HashMap::new(),
@@ -247,7 +278,13 @@ impl Builder {
             && entry.is_none()
         {
             let template = Template::parse(&schema);
-            *entry = Some(Arc::new(Described { schema, template }));
+            let fixed_len = schema.fixed_len();
+            *entry = Some(Arc::new(Described {
+                program: Program::new(&schema, &template),
+                schema,
+                fixed_len,
+                template,
+            }));
         }
     }
 
@@ -286,7 +323,8 @@ impl Builder {
                 is_final: true,
                 position: header.head,
                 attempted: header.attempted.saturating_add(inside),
-                delivered: header.delivered(),
+                // Not told by a ring: what is missing shows in the law.
+                delivered: 0,
                 lost: header.lost,
             });
             ring.ended = true;
@@ -313,6 +351,7 @@ impl Builder {
     fn add_segment(&mut self, path: PathBuf, index: segment::Index) {
         let process = self.process(&index.header.identity);
         let number = self.trace.segments.len();
+        let bytes = index.bytes;
         let summary = &mut self.trace.summary;
         summary.segments += 1;
         summary.bytes += index.bytes;
@@ -329,7 +368,7 @@ impl Builder {
             self.add_torn(process, torn);
         }
         let file = source::open(&path);
-        let (mut buffer, mut raw) = (Vec::new(), Vec::new());
+        let (mut scratch, mut raw) = (segment::Scratch::default(), Vec::new());
         for Found { header, offset } in index.blocks {
             let damage = |what: &str| Damage {
                 offset,
@@ -361,7 +400,7 @@ impl Builder {
                 });
             } else if header.kind != BlockKind::Unknown && header.kind != BlockKind::End {
                 let read = match &file {
-                    Ok(file) => segment::read_block(file, offset, header.stored_len, &mut buffer, &mut raw)
+                    Ok(file) => segment::read_block(file, offset, header.stored_len, &mut scratch, &mut raw)
                         .and_then(|read| self.add_meta(process, read.kind, &raw))
                         .map_err(|e| damage(e.what)),
                     Err(error) => Err(damage(&error.to_string())),
@@ -372,6 +411,7 @@ impl Builder {
             }
         }
         self.trace.segments.push(path);
+        self.trace.segment_bytes.push(bytes);
     }
 
     fn add_torn(&mut self, process: usize, torn: &segment::Torn) {
@@ -440,7 +480,18 @@ impl Builder {
             process.clock = ClockMap::new(process.identity.clock, points, slope);
             trace.summary.clock_error = trace.summary.clock_error.max(process.clock.error);
         }
-        for ring in trace.rings.values_mut() {
+        let mut buffer = Buffer::new();
+        let mut literal = |push: &dyn Fn(&mut Buffer)| {
+            buffer.clear();
+            push(&mut buffer);
+            Literal::new(&buffer.as_text())
+        };
+        for ((process, _), ring) in &mut trace.rings {
+            let (tid, name) = (ring.info.tid, &ring.info.thread_name);
+            if let Some(process) = trace.processes.get(*process) {
+                ring.text_head = literal(&|out| text::push_source(out, process, tid, name));
+                ring.json_head = literal(&|out| json::push_source(out, process, tid, name));
+            }
             // Of two blocks that begin at the same place the longer one first: the other is a duplicate.
             ring.blocks.sort_by_key(|b| (b.from, std::cmp::Reverse(b.to)));
         }

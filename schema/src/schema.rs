@@ -137,6 +137,12 @@ fn parse_type(reader: &mut Reader<'_>, depth: u8) -> Result<FieldType, DecodeErr
 }
 
 impl Schema {
+    /// Length of the fixed part of an event's payload, in bytes.
+    #[must_use]
+    pub fn fixed_len(&self) -> usize {
+        self.fields.iter().map(|f| f.ty.fixed_len()).sum()
+    }
+
     /// From a blob.
     ///
     /// # Errors

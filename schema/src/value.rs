@@ -101,7 +101,20 @@ pub fn decode_event<'a>(
     payload: &'a [u8],
     reduced: bool,
 ) -> Result<EventValues<'a>, DecodeError> {
-    let fixed_len: usize = schema.fields.iter().map(|f| f.ty.fixed_len()).sum();
+    decode_event_of(schema, schema.fixed_len(), payload, reduced)
+}
+
+/// As [`decode_event`], for many events of one type: `fixed_len` is its [`Schema::fixed_len`].
+///
+/// # Errors
+/// As [`decode_event`].
+#[inline]
+pub fn decode_event_of<'a>(
+    schema: &'a Schema,
+    fixed_len: usize,
+    payload: &'a [u8],
+    reduced: bool,
+) -> Result<EventValues<'a>, DecodeError> {
     let (fixed, mut variable) = payload
         .split_at_checked(fixed_len)
         .ok_or(DecodeError::new(payload.len(), "event is shorter than its schema says"))?;
@@ -117,6 +130,19 @@ pub fn decode_event<'a>(
             rest.split_at_checked(at).ok_or(DecodeError::new(payload.len(), "trailer is cut"))?;
     }
     Ok(EventValues { schema, fixed, variable, trailer })
+}
+
+/// Decodes one value: its fixed form is at the start of `fixed`, the bytes it has in the variable part at the start of
+/// `variable`.
+///
+/// # Errors
+/// If bytes are missing, or are nothing that the type can be.
+pub fn decode_field<'a>(
+    ty: &'a FieldType,
+    fixed: &'a [u8],
+    variable: &'a [u8],
+) -> Result<Value<'a>, DecodeError> {
+    decode_value(ty, &mut Reader::new(fixed), &mut Reader::new(variable))
 }
 
 impl<'a> EventValues<'a> {
@@ -164,18 +190,23 @@ impl<'a> Iterator for Fields<'a> {
             return None;
         }
         let (index, schema) = self.fields.next()?;
-        let mut reduction = schema.reduction;
-        for pair in self.trailer.chunks_exact(2) {
-            if let [field, code] = pair
-                && usize::from(*field) == index
-            {
-                reduction = Reduction::from_code(*code, 0, 0).unwrap_or(Reduction::Drop);
-            }
-        }
+        let reduction = if self.trailer.is_empty() {
+            schema.reduction
+        } else {
+            reduction_in(self.trailer, index).unwrap_or(schema.reduction)
+        };
         let value = decode_value(&schema.ty, &mut self.fixed, &mut self.variable);
         self.failed = value.is_err();
         Some(value.map(|value| FieldValue { schema, value, reduction }))
     }
+}
+
+/// What a trailer says of a field, if it names it: the last it says.
+#[cold]
+fn reduction_in(trailer: &[u8], index: usize) -> Option<Reduction> {
+    let (pairs, _) = trailer.as_chunks::<2>();
+    let [_, code] = pairs.iter().rfind(|[field, _]| usize::from(*field) == index)?;
+    Some(Reduction::from_code(*code, 0, 0).unwrap_or(Reduction::Drop))
 }
 
 fn ip_of(form: &[u8; 17]) -> Result<Value<'static>, DecodeError> {
@@ -190,7 +221,28 @@ fn ip_of(form: &[u8; 17]) -> Result<Value<'static>, DecodeError> {
     })
 }
 
+/// Most fields are of a few types: those are decoded where they are asked for.
+#[inline(always)]
 fn decode_value<'a>(
+    ty: &'a FieldType,
+    fixed: &mut Reader<'a>,
+    variable: &mut Reader<'a>,
+) -> Result<Value<'a>, DecodeError> {
+    Ok(match ty {
+        FieldType::U8 => Value::U(fixed.u8()?.into()),
+        FieldType::U16 => Value::U(fixed.u16()?.into()),
+        FieldType::U32 => Value::U(fixed.u32()?.into()),
+        FieldType::U64 => Value::U(fixed.u64()?),
+        FieldType::Str => {
+            let word = fixed.u16()?;
+            Value::Str(Text { bytes: variable.take(usize::from(word & !CUT))?, cut: word & CUT != 0 })
+        }
+        FieldType::Fixed(n) => Value::Bytes(Text { bytes: fixed.take(usize::from(*n))?, cut: false }),
+        _ => return decode_any(ty, fixed, variable),
+    })
+}
+
+fn decode_any<'a>(
     ty: &'a FieldType,
     fixed: &mut Reader<'a>,
     variable: &mut Reader<'a>,
@@ -213,7 +265,7 @@ fn decode_value<'a>(
         FieldType::Str | FieldType::Bytes => {
             let word = fixed.u16()?;
             let text = Text { bytes: variable.take(usize::from(word & !CUT))?, cut: word & CUT != 0 };
-            if *ty == FieldType::Str { Value::Str(text) } else { Value::Bytes(text) }
+            if matches!(ty, FieldType::Str) { Value::Str(text) } else { Value::Bytes(text) }
         }
         FieldType::Fixed(n) => Value::Bytes(Text { bytes: fixed.take(usize::from(*n))?, cut: false }),
         FieldType::Ip => ip_of(&fixed.array()?)?,
@@ -235,7 +287,7 @@ fn decode_value<'a>(
             let form = fixed.take(inner.fixed_len())?;
             match present {
                 0 => Value::Absent,
-                1 => decode_value(inner, &mut Reader::new(form), variable)?,
+                1 => decode_any(inner, &mut Reader::new(form), variable)?,
                 _ => return Err(fixed.error("optional field is neither there nor not")),
             }
         }

@@ -6,9 +6,10 @@ use std::path::Path;
 use tracewell::catalog::{
     DecidedBy, DetectionDecision, DetectionObject, Disposition, Method, ObjectKind, ObjectState, Severity,
 };
-use tracewell::{CorrelationId, Id128, Timestamp, emit};
+use tracewell::{CorrelationId, Timestamp, emit};
 
-use crate::Shared;
+use crate::owners::Owner;
+use crate::shared::{Shared, random_id};
 
 /// The EICAR test string (eicar.org), put together at run time so that this source is not detected itself.
 #[must_use]
@@ -50,26 +51,36 @@ fn parse_hash(text: &str) -> Option<[u8; 32]> {
     Some(hash)
 }
 
+/// A file that was looked at.
+pub(crate) struct Examined<'a> {
+    pub(crate) path: &'a Path,
+    /// Its first bytes.
+    pub(crate) start: &'a [u8],
+    pub(crate) size: Option<u64>,
+    pub(crate) sha256: Option<[u8; 32]>,
+    pub(crate) content_type: Option<&'a str>,
+    /// The process that wrote it.
+    pub(crate) writer: Option<&'a Owner>,
+    /// Story of the download.
+    pub(crate) correlation: CorrelationId,
+}
+
 /// Looks at a download; emits the detection and what was decided.
-pub(crate) fn check(
-    shared: &Shared,
-    path: &Path,
-    start: &[u8],
-    size: u64,
-    sha256: Option<[u8; 32]>,
-    correlation: CorrelationId,
-) {
+pub(crate) fn check(shared: &Shared, file: &Examined<'_>) {
     // By its definition the file begins with the string and has at most 128 bytes.
-    let is_eicar = size <= 128 && start.starts_with(eicar().as_bytes());
-    let is_listed = sha256.is_some_and(|hash| shared.hashes.binary_search(&hash).is_ok());
+    let is_eicar = file.size.is_some_and(|s| s <= 128) && file.start.starts_with(eicar().as_bytes());
+    let is_listed = file.sha256.is_some_and(|hash| shared.hashes.binary_search(&hash).is_ok());
     if !is_eicar && !is_listed {
         return;
     }
-    let detection_id = Id128(sha256.and_then(|h| h.first_chunk::<16>().copied()).unwrap_or_default());
+    // Of this detection, not of the file: the same file may be met again.
+    let detection_id = random_id();
     let (name, method) =
         if is_eicar { ("EICAR-Test-File", Method::Signature) } else { ("Listed.Hash", Method::HashList) };
-    let text = path.to_string_lossy();
-    let file_name = path.file_name().unwrap_or_default().to_string_lossy();
+    let text = file.path.to_string_lossy();
+    let file_name = file.path.file_name().unwrap_or_default().to_string_lossy();
+    let known = file.writer.map(|w| &w.known);
+    let parent_correlation = known.map(|k| k.correlation).unwrap_or_default();
     emit!(
         shared.tracer,
         DetectionObject {
@@ -78,18 +89,22 @@ pub(crate) fn check(
             classes: if is_eicar { &["test"] } else { &["listed"] },
             severity: if is_eicar { Severity::Informational } else { Severity::High },
             method,
-            confidence: Some(100),
             detected_at: Timestamp::now(),
             object_kind: ObjectKind::File,
             object_name: &file_name,
             object_path: &text,
-            size,
+            size: file.size,
             file_names: &[&*file_name],
             file_paths: &[&*text],
-            file_sizes: &[size],
-            sha256,
+            file_sizes: file.size.as_slice(),
+            sha256: file.sha256,
+            content_type: file.content_type,
+            process_key: known.and_then(|k| k.key),
+            pid: file.writer.map(|w| w.pid),
+            command_line: known.and_then(|k| k.command_line.as_deref()),
             state: ObjectState::Present,
-            correlation,
+            correlation: file.correlation,
+            parent_correlation,
             ..Default::default()
         }
     );
@@ -99,7 +114,8 @@ pub(crate) fn check(
             detection_id,
             decided_by: DecidedBy::Application,
             disposition: Disposition::Detected,
-            correlation,
+            correlation: file.correlation,
+            parent_correlation,
             ..Default::default()
         }
     );

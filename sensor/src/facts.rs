@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 use tracewell::Timestamp;
 use tracewell::catalog::FileAttributes;
 
@@ -24,6 +25,8 @@ pub(crate) struct FileFacts {
     pub(crate) created: Option<Timestamp>,
     pub(crate) modified: Option<Timestamp>,
     pub(crate) attributes: FileAttributes,
+    /// Names of its extended attributes, if they could be read.
+    pub(crate) xattrs: Vec<String>,
 }
 
 /// Looks at an open file.
@@ -46,9 +49,11 @@ pub(crate) fn of_file(file: &File, path: &Path) -> io::Result<FileFacts> {
         }
     }
     use xattr::FileExt;
+    let mut xattrs = Vec::new();
     if let Ok(names) = file.list_xattr() {
-        for name in names {
+        for name in names.take(64) {
             attributes |= FileAttributes::XATTRS;
+            xattrs.push(name.to_string_lossy().into_owned());
             if name == "security.capability" {
                 attributes |= FileAttributes::CAPABILITIES;
             }
@@ -63,45 +68,70 @@ pub(crate) fn of_file(file: &File, path: &Path) -> io::Result<FileFacts> {
         created: meta.created().ok().map(Timestamp::from),
         modified: meta.modified().ok().map(Timestamp::from),
         attributes,
+        xattrs,
     })
 }
 
-/// SHA-256 of a file; files larger than 1 GiB are not hashed.
-pub(crate) fn sha256(file: &mut File) -> io::Result<Option<[u8; 32]>> {
-    if file.metadata()?.len() > MAX_HASHED {
+/// What reading a file gave.
+#[derive(Debug)]
+pub(crate) struct Digest {
+    pub(crate) sha256: [u8; 32],
+    /// The first bytes, as many as were asked for.
+    pub(crate) start: Vec<u8>,
+}
+
+/// Reads a file once and hashes just these bytes, and keeps the first of them. None of files larger than 1 GiB, of
+/// files that change meanwhile, and when `stop` says so.
+pub(crate) fn digest(mut file: &File, keep: usize, stop: &dyn Fn() -> bool) -> io::Result<Option<Digest>> {
+    let before = file.metadata()?;
+    if before.len() > MAX_HASHED {
         return Ok(None);
     }
+    file.seek(SeekFrom::Start(0))?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 256 * 1024];
-    let mut left = MAX_HASHED;
+    let mut start = Vec::new();
+    let mut len = 0;
     loop {
         let n = file.read(&mut buffer)?;
         if n == 0 {
-            return Ok(Some(hasher.finalize().into()));
+            break;
         }
-        hasher.update(buffer.get(..n).unwrap_or_default());
-        left = left.saturating_sub(n as u64);
-        if left == 0 {
+        let part = buffer.get(..n).unwrap_or_default();
+        hasher.update(part);
+        start.extend_from_slice(part.get(..keep.saturating_sub(start.len())).unwrap_or(part));
+        len += n as u64;
+        if len > MAX_HASHED || stop() {
             return Ok(None);
         }
     }
+    let after = file.metadata()?;
+    let is_same = |m: &std::fs::Metadata| (m.len(), m.mtime(), m.mtime_nsec());
+    let is_whole = is_same(&before) == is_same(&after) && len == after.len();
+    Ok(is_whole.then(|| Digest { sha256: hasher.finalize().into(), start }))
 }
+
+/// What must be the same for a file to be the same file.
+type Stamp = (u64, u64, u64, i64, i64, i64, i64);
 
 /// Hashes of files that were seen, as long as they are the same file.
 #[derive(Debug, Default)]
-pub(crate) struct HashCache(HashMap<(u64, u64, u64, Option<i64>), [u8; 32]>);
+pub(crate) struct HashCache(Mutex<HashMap<Stamp, [u8; 32]>>);
 
 impl HashCache {
-    pub(crate) fn get(&mut self, file: &mut File, facts: &FileFacts) -> Option<[u8; 32]> {
-        let key = (facts.device, facts.inode, facts.size, facts.modified.map(|m| m.0));
-        if let Some(hash) = self.0.get(&key) {
+    pub(crate) fn get(&self, file: &File, stop: &dyn Fn() -> bool) -> Option<[u8; 32]> {
+        let m = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        let stamp = (m.dev(), m.ino(), m.len(), m.mtime(), m.mtime_nsec(), m.ctime(), m.ctime_nsec());
+        let cache = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(hash) = cache().get(&stamp) {
             return Some(*hash);
         }
-        let hash = sha256(file).ok().flatten()?;
-        if self.0.len() > 10_000 {
-            self.0.clear();
+        let hash = digest(file, 0, stop).ok().flatten()?.sha256;
+        let mut cache = cache();
+        if cache.len() >= 10_000 {
+            cache.clear();
         }
-        self.0.insert(key, hash);
+        cache.insert(stamp, hash);
         Some(hash)
     }
 }

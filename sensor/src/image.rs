@@ -1,49 +1,39 @@
 //! Header facts of ELF and PE images and scripts.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
-
-use object::read::elf::FileHeader as _;
-use object::{Object, ObjectSection, ObjectSymbol};
-use tracewell::catalog::{Hardening, ImageFormat, ModuleImage};
-use tracewell::{Tracer, emit};
+use object::{Object, ObjectSection};
+use tracewell::catalog::{FileMode, Hardening, ImageFormat, Machine, ModuleImage};
+use tracewell::{CorrelationId, Tracer, emit};
 
 use crate::facts::FileFacts;
+use crate::headers::{elf, headers};
 
-/// Largest image that is looked into.
-const MAX_IMAGE: u64 = 64 << 20;
+/// So many bytes of an image are looked into.
+pub(crate) const MAX_IMAGE: usize = 64 << 20;
 const MAX_SECTIONS: usize = 64;
-
-/// The bytes of an image, if it is not too large.
-pub(crate) fn read(path: &Path) -> Option<Vec<u8>> {
-    let file = File::open(path).ok()?;
-    if file.metadata().ok()?.len() > MAX_IMAGE {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_IMAGE).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
-}
 
 /// What stands in an image's headers.
 #[derive(Debug, Default)]
 pub(crate) struct ImageFacts {
     pub(crate) format: ImageFormat,
-    pub(crate) machine: u16,
-    pub(crate) kind: u16,
-    pub(crate) entry: u64,
+    pub(crate) machine: Option<Machine>,
+    /// The number in the header, if it has no name.
+    pub(crate) machine_number: Option<u16>,
+    pub(crate) kind: Option<u16>,
+    pub(crate) entry: Option<u64>,
     pub(crate) interpreter: Option<String>,
+    pub(crate) first_line: Option<String>,
     pub(crate) build_id: Option<Vec<u8>>,
     pub(crate) sections: Vec<(String, u64, u64, u64, u64, f64)>,
     pub(crate) imports: Vec<String>,
-    pub(crate) import_count: u32,
-    pub(crate) export_count: u32,
-    pub(crate) hardening: Hardening,
+    pub(crate) section_count: Option<u32>,
+    pub(crate) import_count: Option<u32>,
+    pub(crate) export_count: Option<u32>,
+    pub(crate) hardening: Option<Hardening>,
     pub(crate) packers: Vec<&'static str>,
     pub(crate) subsystem: Option<u16>,
     pub(crate) image_base: Option<u64>,
     pub(crate) link_time: Option<u32>,
+    pub(crate) dll_characteristics: Option<u16>,
 }
 
 fn entropy(bytes: &[u8]) -> f64 {
@@ -72,8 +62,9 @@ pub(crate) fn facts(bytes: &[u8]) -> ImageFacts {
     if let Some(line) = bytes.strip_prefix(b"#!") {
         facts.format = ImageFormat::Script;
         let end = line.iter().position(|b| *b == b'\n').unwrap_or(line.len()).min(256);
-        facts.interpreter =
-            Some(String::from_utf8_lossy(line.get(..end).unwrap_or_default()).trim().to_owned());
+        let line = String::from_utf8_lossy(line.get(..end).unwrap_or_default());
+        facts.interpreter = line.split_whitespace().next().map(str::to_owned);
+        facts.first_line = Some(format!("#!{}", line.trim_end()));
         return facts;
     }
     let Ok(kind) = object::FileKind::parse(bytes) else { return facts };
@@ -85,7 +76,8 @@ pub(crate) fn facts(bytes: &[u8]) -> ImageFacts {
         _ => return facts,
     };
     let Ok(file) = object::File::parse(bytes) else { return facts };
-    facts.entry = file.entry();
+    facts.entry = Some(file.entry());
+    facts.section_count = u32::try_from(file.sections().count()).ok();
     facts.build_id = file.build_id().ok().flatten().map(<[u8]>::to_vec);
     for section in file.sections().take(MAX_SECTIONS) {
         let (_, raw) = section.file_range().unwrap_or((0, 0));
@@ -99,15 +91,27 @@ pub(crate) fn facts(bytes: &[u8]) -> ImageFacts {
         facts.sections.push((name, section.address(), section.size(), raw, flags, entropy(data)));
     }
     if let Ok(imports) = file.imports() {
-        facts.import_count = u32::try_from(imports.count()).unwrap_or(u32::MAX);
+        facts.import_count = u32::try_from(imports.count()).ok();
     }
-    facts.export_count = file.exports().map_or(0, |e| u32::try_from(e.count()).unwrap_or(u32::MAX));
-    elf(bytes, &mut facts);
-    let _ = file.symbols().next().map(|s| s.address());
-    if file.symbols().next().is_none() {
-        facts.hardening |= Hardening::STRIPPED;
+    facts.export_count = file.exports().ok().and_then(|e| u32::try_from(e.count()).ok());
+    headers(bytes, &mut facts);
+    let mut hardening = Hardening::default();
+    if facts.format == ImageFormat::Elf64 {
+        elf(bytes, &mut facts, &mut hardening);
     }
-    if bytes.windows(4).take(1 << 20).any(|w| w == b"UPX!")
+    if matches!(facts.format, ImageFormat::Elf32 | ImageFormat::Elf64) && file.symbols().next().is_none() {
+        hardening |= Hardening::STRIPPED;
+    }
+    // Of the others nothing was examined.
+    if facts.format == ImageFormat::Elf64 {
+        facts.hardening = Some(hardening);
+    }
+    // Where UPX puts it: behind the headers, and at the end. Anywhere else it is what a program says of UPX.
+    let ends = [
+        bytes.get(..1024).unwrap_or(bytes),
+        bytes.get(bytes.len().saturating_sub(256)..).unwrap_or_default(),
+    ];
+    if ends.iter().any(|part| part.windows(4).any(|w| w == b"UPX!"))
         || facts.sections.iter().any(|s| s.0.starts_with("UPX"))
     {
         facts.packers.push("UPX");
@@ -118,69 +122,16 @@ pub(crate) fn facts(bytes: &[u8]) -> ImageFacts {
     facts
 }
 
-fn elf(bytes: &[u8], facts: &mut ImageFacts) {
-    let u16_at = |at: usize| bytes.get(at..at + 2).map_or(0, |b| u16::from_le_bytes([b[0], b[1]]));
-    match facts.format {
-        ImageFormat::Elf32 | ImageFormat::Elf64 => {
-            facts.kind = u16_at(16);
-            facts.machine = u16_at(18);
-        }
-        ImageFormat::Pe32 | ImageFormat::Pe64 => {
-            let u32_at =
-                |at: usize| bytes.get(at..at + 4).map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-            let at = u32_at(0x3c) as usize;
-            facts.machine = u16_at(at.saturating_add(4));
-            facts.kind = u16_at(at.saturating_add(22));
-            facts.link_time = Some(u32_at(at.saturating_add(8)));
-            facts.subsystem = Some(u16_at(at.saturating_add(24 + 68)));
-            let base_at = at.saturating_add(24 + if facts.format == ImageFormat::Pe64 { 24 } else { 28 });
-            facts.image_base = Some(u64::from(u32_at(base_at)));
-        }
-        _ => {}
-    }
-    if facts.format == ImageFormat::Elf64 {
-        use object::elf;
-        use object::read::elf::{Dyn as _, ProgramHeader as _};
-        let Ok(header) = elf::FileHeader64::<object::Endianness>::parse(bytes) else { return };
-        let Ok(endian) = header.endian() else { return };
-        if header.e_type(endian) == elf::ET_DYN {
-            facts.hardening |= Hardening::PIE;
-        }
-        for segment in header.program_headers(endian, bytes).unwrap_or_default() {
-            if let Ok(Some(path)) = segment.interpreter(endian, bytes) {
-                facts.interpreter = Some(String::from_utf8_lossy(path).into_owned());
-            }
-            if segment.p_type(endian) == elf::PT_GNU_RELRO {
-                facts.hardening |= Hardening::RELRO;
-            }
-            if segment.p_type(endian) == elf::PT_GNU_STACK
-                && segment.p_flags(endian) & elf::PF_X == Default::default()
-            {
-                facts.hardening |= Hardening::NX;
-            }
-        }
-        let Ok(sections) = header.sections(endian, bytes) else { return };
-        if let Ok(Some((dynamic, strings))) = sections.dynamic(endian, bytes) {
-            let strings = sections.strings(endian, bytes, strings).unwrap_or_default();
-            for entry in dynamic {
-                if entry.tag(endian) == elf::DT_NEEDED
-                    && let Ok(name) = entry.string(endian, strings)
-                    && facts.imports.len() < 256
-                {
-                    facts.imports.push(String::from_utf8_lossy(name).into_owned());
-                }
-                if entry.tag(endian) == elf::DT_BIND_NOW {
-                    facts.hardening |= Hardening::BIND_NOW;
-                }
-            }
-        }
-    }
-}
-
 /// Emits the facts of an image.
-pub(crate) fn report(tracer: &Tracer, path: &Path, bytes: &[u8], sha256: [u8; 32], file: &FileFacts) {
-    let facts = facts(bytes);
-    let path = path.to_string_lossy();
+pub(crate) fn report(
+    tracer: &Tracer,
+    path: &str,
+    facts: &ImageFacts,
+    sha256: [u8; 32],
+    file: &FileFacts,
+    correlation: CorrelationId,
+) {
+    let xattrs: Vec<&str> = file.xattrs.iter().map(String::as_str).collect();
     let names: Vec<&str> = facts.sections.iter().map(|s| s.0.as_str()).collect();
     let addresses: Vec<u64> = facts.sections.iter().map(|s| s.1).collect();
     let sizes: Vec<u64> = facts.sections.iter().map(|s| s.2).collect();
@@ -192,22 +143,26 @@ pub(crate) fn report(tracer: &Tracer, path: &Path, bytes: &[u8], sha256: [u8; 32
         tracer,
         ModuleImage {
             sha256,
-            path: &path,
+            path,
             size: file.size,
-            attributes: file.attributes,
-            mode: file.mode,
+            attributes: Some(file.attributes),
+            mode: Some(FileMode(file.mode)),
+            xattrs: &xattrs,
             created: file.created,
             modified: file.modified,
-            inode: file.inode,
-            device: file.device,
-            owner: file.uid,
+            inode: Some(file.inode),
+            device: Some(file.device),
+            owner: Some(file.uid),
             format: facts.format,
             machine: facts.machine,
+            machine_number: facts.machine_number,
             kind: facts.kind,
             subsystem: facts.subsystem,
+            dll_characteristics: facts.dll_characteristics,
             link_time: facts.link_time.map(|t| tracewell::Timestamp(i64::from(t) * 1_000_000_000)),
             entry: facts.entry,
             image_base: facts.image_base,
+            section_count: facts.section_count,
             section_names: &names,
             section_addresses: &addresses,
             section_sizes: &sizes,
@@ -218,10 +173,11 @@ pub(crate) fn report(tracer: &Tracer, path: &Path, bytes: &[u8], sha256: [u8; 32
             import_count: facts.import_count,
             export_count: facts.export_count,
             interpreter: facts.interpreter.as_deref(),
+            first_line: facts.first_line.as_deref(),
             build_id: facts.build_id.as_deref(),
             hardening: facts.hardening,
             packers: &facts.packers,
-            packer_confidence: (!facts.packers.is_empty()).then_some(90),
+            correlation,
             ..Default::default()
         }
     );

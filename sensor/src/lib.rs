@@ -2,34 +2,55 @@
 //!
 //! | what | source |
 //! | --- | --- |
-//! | launched programs | the kernel's process connector where permitted (root), else `/proc` every 100 ms |
-//! | modules of new processes | `/proc/PID/maps`, 100 ms after the launch |
-//! | connections | `/proc/net/{tcp,tcp6,udp,udp6}` every 200 ms; owners from `/proc/*/fd` |
-//! | downloads | inotify on the download folders; origin from `user.xdg.origin.url` |
+//! | launched programs | the kernel's process connector where permitted (root), else `/proc` every 50 ms |
+//! | modules of new processes | `/proc/PID/maps`, 5, 30 and 100 ms after the launch |
+//! | connections | `/proc/net/{tcp,tcp6,udp,udp6}` every 100 ms, and what the kernel tells of ended sockets (sock_diag); owners from `/proc/*/fd` |
+//! | downloads | inotify on the download folders and the folders in them; origin from `user.xdg.origin.url` |
 //! | detections | the EICAR test file, and a list of SHA-256 that the user gives |
 //!
-//! What ends between two looks of a polling source is not seen; [`Sensor::sources`] says which source is used.
-#![deny(unsafe_code)]
+//! [`Sensor::sources`] says which sources are used. What a source cannot see (programs and connections that end at
+//! once, what a full queue refuses) is counted, and told as `error.raised` of the sensor. While nothing of a source is
+//! enabled it rests: it reads, hashes and watches nothing.
+#![forbid(unsafe_code)]
 
+mod arrival;
 mod detect;
+mod diag;
 mod download;
 mod facts;
+mod folders;
+mod headers;
 mod image;
+mod launch;
+mod maps;
+mod missed;
 mod netlink;
 mod network;
+mod owners;
 mod process;
+mod program;
+mod queue;
+mod record;
+mod shared;
+mod sockets;
+mod stories;
+mod times;
+mod upkeep;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use tracewell::Tracer;
-use tracewell::catalog::{CodeDomain, ErrorRaised, Severity};
-use tracewell::emit;
+
+use crate::shared::Shared;
 
 pub use detect::eicar;
+
+/// Between two reports of what could not be seen.
+const REPORT: Duration = Duration::from_secs(5);
 
 /// Why the sensor cannot be built.
 #[derive(Debug)]
@@ -57,43 +78,6 @@ impl fmt::Display for SensorError {
 }
 
 impl std::error::Error for SensorError {}
-
-/// What the watchers share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) tracer: Tracer,
-    pub(crate) stop: AtomicBool,
-    pub(crate) hashes: Vec<[u8; 32]>,
-    pub(crate) boot_id: [u8; 16],
-    pub(crate) own: Vec<PathBuf>,
-}
-
-impl Shared {
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-
-    /// Tells an error of the sensor itself.
-    pub(crate) fn error(&self, module: &str, operation: &str, object: &str, error: &std::io::Error) {
-        emit!(
-            self.tracer,
-            ErrorRaised {
-                module,
-                code: error.raw_os_error().unwrap_or(0).into(),
-                domain: CodeDomain::Errno,
-                severity: Severity::Low,
-                operation: Some(operation),
-                object: Some(object),
-                ..Default::default()
-            }
-        );
-    }
-
-    /// Whether a path is one of the trace's own.
-    pub(crate) fn is_own(&self, path: &Path) -> bool {
-        self.own.iter().any(|own| path.starts_with(own))
-    }
-}
 
 /// Collects how the sensor watches.
 #[derive(Debug)]
@@ -142,23 +126,31 @@ impl Builder {
         } else {
             self.download_dirs
         };
-        let shared = Arc::new(Shared {
-            tracer: self.tracer,
-            stop: AtomicBool::new(false),
-            hashes,
-            boot_id: tracewell::boot::boot_id(),
-            own: self.own,
-        });
-        Ok(Sensor { shared, download_dirs, connector: netlink::Connector::open() })
+        // The kernel names files by their whole path.
+        let whole = |dirs: Vec<PathBuf>| -> Vec<PathBuf> { dirs.iter().map(|d| whole(d)).collect() };
+        let shared = Arc::new(Shared::new(self.tracer, hashes, whole(self.own)));
+        let connector = netlink::Connector::open().map(drop);
+        let diag = diag::Diag::open().map(drop);
+        Ok(Sensor { shared, download_dirs: whole(download_dirs), connector, diag })
     }
 }
+
+/// A path from the root, without links where it is there.
+fn whole(path: &Path) -> PathBuf {
+    let found = std::fs::canonicalize(path).or_else(|_| std::path::absolute(path));
+    found.unwrap_or_else(|_| path.to_owned())
+}
+
+/// What a thread of the sensor does.
+type Watcher<'a> = Box<dyn FnOnce() + Send + 'a>;
 
 /// Watches this machine; see the crate's description.
 #[derive(Debug)]
 pub struct Sensor {
     shared: Arc<Shared>,
     download_dirs: Vec<PathBuf>,
-    connector: std::io::Result<netlink::Connector>,
+    connector: std::io::Result<()>,
+    diag: std::io::Result<()>,
 }
 
 impl Sensor {
@@ -173,13 +165,25 @@ impl Sensor {
     pub fn sources(&self) -> Vec<(&'static str, String)> {
         let processes = match &self.connector {
             Ok(_) => "the kernel's process connector".to_owned(),
-            Err(e) => format!("/proc every 100 ms, since the process connector says: {e}"),
+            Err(e) => {
+                format!("/proc every {} ms, since the process connector says: {e}", process::POLL.as_millis())
+            }
         };
+        let network = match &self.diag {
+            Ok(()) => format!(
+                "/proc/net every {} ms, and what the kernel tells of ended sockets",
+                network::LOOK.as_millis()
+            ),
+            Err(e) => {
+                format!("/proc/net every {} ms, since sock_diag says: {e}", network::LOOK_ALONE.as_millis())
+            }
+        };
+        let modules = process::MODULES_AFTER.map(|ms| ms.to_string()).join(", ");
         let folders: Vec<_> = self.download_dirs.iter().map(|d| d.display().to_string()).collect();
         vec![
             ("processes", processes),
-            ("modules", "/proc/PID/maps, 100 ms after a launch".to_owned()),
-            ("network", "/proc/net every 200 ms".to_owned()),
+            ("modules", format!("/proc/PID/maps, {modules} ms after a launch")),
+            ("network", network),
             (
                 "downloads",
                 if folders.is_empty() {
@@ -193,23 +197,36 @@ impl Sensor {
 
     /// Watches until `stop` says so; returns within about 300 ms after that.
     pub fn run(self, stop: &dyn Fn() -> bool) {
-        let Self { shared, download_dirs, connector } = self;
+        let Self { shared, download_dirs, .. } = self;
+        let shared = &*shared;
+        let (sender, jobs) = queue::queue();
+        let (slow, modules) = queue::queue();
+        let memory = &record::Memory::default();
         std::thread::scope(|scope| {
-            let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
+            // Those that record end when the watcher has dropped its ends of the queues.
+            let watchers: [(&str, Watcher<'_>); 5] = [
+                ("processes", Box::new(move || process::watch(shared, &sender, &slow))),
+                ("programs", Box::new(move || record::record(shared, memory, &jobs))),
+                ("modules", Box::new(move || record::record(shared, memory, &modules))),
+                ("network", Box::new(|| network::watch(shared))),
+                ("downloads", Box::new(|| download::watch(shared, &download_dirs))),
+            ];
+            for (name, work) in watchers {
                 let started = std::thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, work);
                 if let Err(e) = started {
                     shared.error("sensor", "start a watcher", name, &e);
                 }
-            };
-            let s = &shared;
-            let (a, b, c) = (Arc::clone(s), Arc::clone(s), Arc::clone(s));
-            spawn("processes", Box::new(move || process::watch(&a, connector.ok())));
-            spawn("network", Box::new(move || network::watch(&b)));
-            spawn("downloads", Box::new(move || download::watch(&c, &download_dirs)));
+            }
+            let mut told = Instant::now();
             while !stop() {
                 std::thread::sleep(Duration::from_millis(50));
+                if told.elapsed() >= REPORT {
+                    told = Instant::now();
+                    missed::tell(shared);
+                }
             }
             shared.stop.store(true, Ordering::Relaxed);
         });
+        missed::tell(shared);
     }
 }

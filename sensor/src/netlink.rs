@@ -1,18 +1,65 @@
-//! The kernel's process connector (linux/cn_proc.h), over a netlink socket.
-#![allow(unsafe_code)]
+//! Netlink sockets, and on one of them the kernel's process connector (linux/cn_proc.h).
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::netlink::{self, SocketAddrNetlink};
+use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 const CN_IDX_PROC: u32 = 1;
 const CN_VAL_PROC: u32 = 1;
 const LISTEN: u32 = 1;
 const NLMSG_DONE: u16 = 3;
 const HEADERS: usize = 16 + 20;
+/// Room for what the kernel tells while a watcher is busy.
+const ROOM: usize = 4 << 20;
+
+/// Waits until there is something to read; false if there was nothing.
+pub(crate) fn wait(fd: &impl AsFd, time: Duration) -> bool {
+    let mut fds = [PollFd::new(fd, PollFlags::IN)];
+    let time = Timespec { tv_sec: 0, tv_nsec: time.min(Duration::from_millis(900)).as_nanos() as i64 };
+    poll(&mut fds, Some(&time)).is_ok_and(|n| n != 0)
+}
+
+/// A netlink socket that belongs to groups of the kernel's messages.
+pub(crate) fn subscribe(protocol: Option<Protocol>, groups: u32) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, protocol)?;
+    // With the right to do so beyond the system's limit.
+    if rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, ROOM).is_err() {
+        let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&socket, ROOM);
+    }
+    rustix::net::bind(&socket, &SocketAddrNetlink::new(0, groups))?;
+    Ok(socket)
+}
+
+/// What a read of a netlink socket gave.
+pub(crate) enum Message<'a> {
+    /// A message of the kernel.
+    Bytes(&'a [u8]),
+    /// The kernel had no room for some messages.
+    Overrun,
+}
+
+/// The next message that is there already.
+pub(crate) fn receive<'a>(socket: &OwnedFd, buffer: &'a mut [u8]) -> Option<Message<'a>> {
+    match rustix::net::recvfrom(socket, &mut *buffer, RecvFlags::DONTWAIT) {
+        Ok((_, len, from)) => {
+            let from = from.and_then(|a| SocketAddrNetlink::try_from(a).ok());
+            // Whoever else writes to this socket is not the kernel.
+            let is_kernel = from.is_some_and(|a| a.pid() == 0);
+            Some(Message::Bytes(buffer.get(..len).filter(|_| is_kernel).unwrap_or_default()))
+        }
+        Err(rustix::io::Errno::NOBUFS) => Some(Message::Overrun),
+        Err(_) => None,
+    }
+}
 
 /// What happened to a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ProcessEvent {
+pub(crate) enum What {
     Fork {
         parent: u32,
         child: u32,
@@ -26,6 +73,15 @@ pub(crate) enum ProcessEvent {
     },
     /// The kernel had no room for some events.
     Overrun,
+    /// Of a thread, or something else that does not matter here.
+    Nothing,
+}
+
+/// What happened to a process, and when, by the kernel's monotonic clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProcessEvent {
+    pub(crate) what: What,
+    pub(crate) monotonic_ns: u64,
 }
 
 /// A socket that the kernel tells of processes.
@@ -37,41 +93,7 @@ pub(crate) struct Connector {
 impl Connector {
     /// Subscribes; needs the right to administer the network.
     pub(crate) fn open() -> io::Result<Self> {
-        // SAFETY: socket takes no pointers.
-        let fd = unsafe {
-            libc::socket(libc::PF_NETLINK, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, libc::NETLINK_CONNECTOR)
-        };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the descriptor was made just now and nobody else has it.
-        let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-        // SAFETY: an all-zero sockaddr_nl is valid.
-        let mut address: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
-        address.nl_family = libc::AF_NETLINK as libc::sa_family_t;
-        address.nl_groups = CN_IDX_PROC;
-        let timeout = libc::timeval { tv_sec: 0, tv_usec: 100_000 };
-        let size: libc::c_int = 1 << 20;
-        // SAFETY: the pointers are to local values of the sizes given, which live through the calls.
-        let failed = unsafe {
-            libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_RCVBUF, (&raw const size).cast(), 4);
-            libc::setsockopt(
-                fd,
-                libc::SOL_SOCKET,
-                libc::SO_RCVTIMEO,
-                (&raw const timeout).cast(),
-                size_of::<libc::timeval>() as libc::socklen_t,
-            ) < 0
-                || libc::bind(
-                    fd,
-                    (&raw const address).cast(),
-                    size_of::<libc::sockaddr_nl>() as libc::socklen_t,
-                ) < 0
-        };
-        if failed {
-            return Err(io::Error::last_os_error());
-        }
-        let connector = Self { socket };
+        let connector = Self { socket: subscribe(Some(netlink::CONNECTOR), CN_IDX_PROC)? };
         connector.send(LISTEN)?;
         Ok(connector)
     }
@@ -82,29 +104,30 @@ impl Connector {
         message.extend_from_slice(&len.to_le_bytes());
         message.extend_from_slice(&NLMSG_DONE.to_le_bytes());
         message.extend_from_slice(&[0; 2]);
-        for word in [0, std::process::id(), CN_IDX_PROC, CN_VAL_PROC, 0, 0] {
+        for word in [0, 0, CN_IDX_PROC, CN_VAL_PROC, 0, 0] {
             message.extend_from_slice(&word.to_le_bytes());
         }
         message.extend_from_slice(&4_u16.to_le_bytes());
         message.extend_from_slice(&[0; 2]);
         message.extend_from_slice(&operation.to_le_bytes());
-        // SAFETY: the buffer has the length given and lives through the call.
-        let n = unsafe { libc::send(self.socket.as_raw_fd(), message.as_ptr().cast(), message.len(), 0) };
-        if n < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        rustix::net::send(&self.socket, &message, SendFlags::empty())?;
+        Ok(())
     }
 
-    /// Waits up to 100 ms for the next event.
-    pub(crate) fn next(&self) -> Option<ProcessEvent> {
-        let mut buffer = [0_u8; 1024];
-        // SAFETY: the buffer has the length given and lives through the call.
-        let n = unsafe { libc::recv(self.socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
-        if n < 0 {
-            let overrun = io::Error::last_os_error().raw_os_error() == Some(libc::ENOBUFS);
-            return overrun.then_some(ProcessEvent::Overrun);
+    /// Waits so long for the next event.
+    pub(crate) fn next(&self, time: Duration) -> Option<ProcessEvent> {
+        if !wait(&self.socket, time) {
+            return None;
         }
-        parse(buffer.get(..usize::try_from(n).ok()?)?)
+        let mut buffer = [0_u8; 1024];
+        match receive(&self.socket, &mut buffer)? {
+            Message::Bytes(bytes) => Some(parse(bytes).unwrap_or(NOTHING)),
+            Message::Overrun => Some(ProcessEvent { what: What::Overrun, monotonic_ns: 0 }),
+        }
     }
 }
+
+const NOTHING: ProcessEvent = ProcessEvent { what: What::Nothing, monotonic_ns: 0 };
 
 fn parse(message: &[u8]) -> Option<ProcessEvent> {
     let word = |at: usize| {
@@ -115,17 +138,24 @@ fn parse(message: &[u8]) -> Option<ProcessEvent> {
     }
     // what, cpu, time stamp (8 bytes), then the event's own data.
     let data = HEADERS + 16;
-    match word(HEADERS)? {
+    let monotonic_ns = u64::from(word(HEADERS + 8)?) | u64::from(word(HEADERS + 12)?) << 32;
+    let what = match word(HEADERS)? {
         1 => {
+            // The parent's thread group: the process, whichever of its threads forked.
             let (parent, child, child_group) = (word(data + 4)?, word(data + 8)?, word(data + 12)?);
             // A new thread is no new process.
-            (child == child_group).then_some(ProcessEvent::Fork { parent, child })
+            if child == child_group { What::Fork { parent, child } } else { What::Nothing }
         }
-        2 => Some(ProcessEvent::Exec { pid: word(data + 4)? }),
+        2 => What::Exec { pid: word(data + 4)? },
         0x8000_0000 => {
             let (thread, pid) = (word(data)?, word(data + 4)?);
-            (thread == pid).then(|| ProcessEvent::Exit { pid, status: word(data + 8).unwrap_or(0) })
+            if thread == pid {
+                What::Exit { pid, status: word(data + 8).unwrap_or(0) }
+            } else {
+                What::Nothing
+            }
         }
-        _ => None,
-    }
+        _ => What::Nothing,
+    };
+    Some(ProcessEvent { what, monotonic_ns })
 }

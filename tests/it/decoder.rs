@@ -480,7 +480,7 @@ fn long_blocks_of_columns() {
     let (mut encoder, mut columns, mut packed) = (Encoder::default(), Vec::new(), Vec::new());
     let walk = encoder.walk(&records, records.len(), &mut |_| Some(Layout::of(Word::SCHEMA)));
     assert!(walk.is_regular && walk.len == records.len());
-    encoder.encode(&records, &mut columns);
+    encoder.encode(&records, &mut columns, &mut || {});
     let codec = compress_columns(&columns, &mut packed);
     assert_eq!(codec, Codec::ColumnsLz4);
     let len = records.len() as u64;

@@ -1,10 +1,12 @@
-//! Whether an event was opted in, asked on hot paths: no lock, no allocation, so that a signal handler may ask too.
+//! Single words of the page, asked often: no lock, no allocation. Whether an event was opted in a signal handler may ask
+//! too.
 
 use std::sync::atomic::{Ordering, fence};
 
 use tracewell_schema::format::control as layout;
 
 use super::Control;
+use crate::boot;
 
 impl Control {
     /// Whether the name with this hash was enabled by name. False while the page is being changed.
@@ -22,6 +24,12 @@ impl Control {
         // Acquire: if a change had begun before one of the loads above, the generation below shows it.
         fence(Ordering::Acquire);
         found && self.word(layout::GENERATION).load(Ordering::Relaxed) == generation
+    }
+
+    /// Whether the time at which tracing ends by itself is over.
+    pub(crate) fn is_past_expiry(&self) -> bool {
+        let expires = self.word(layout::EXPIRES).load(Ordering::Relaxed);
+        expires != 0 && boot::boottime_ns() >= expires
     }
 
     /// The number of the page's present contents; odd while they are being changed.

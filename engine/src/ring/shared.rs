@@ -250,6 +250,11 @@ impl Ring {
         look(unsafe { self.memory().committed(from, to) })
     }
 
+    /// Asks for committed bytes, which are on the producer's core, before they are looked at.
+    pub(crate) fn fetch(&self, from: u64, to: u64) {
+        self.memory().fetch(from, to);
+    }
+
     /// The segment writer has put everything before `to` into a file: `sequence` event records of this claim.
     pub(crate) fn release(&self, to: u64, sequence: u64) {
         self.memory().word(layout::SEQUENCE_AT_TAIL).store(sequence, Ordering::Relaxed);

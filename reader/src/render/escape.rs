@@ -7,6 +7,8 @@
 use std::fmt;
 use std::fmt::Write as _;
 
+use super::buffer::Buffer;
+
 /// Whether a character may be printed as it is.
 #[must_use]
 pub fn is_printable(c: char) -> bool {
@@ -56,16 +58,51 @@ static IS_PLAIN: [bool; 256] = {
     table
 };
 
+/// Whether all bytes stand for themselves: printable ASCII but the backslash and `but`.
+#[inline]
+fn is_plain(bytes: &[u8], but: u8) -> bool {
+    all(bytes, |b| (b.wrapping_sub(0x20) < 0x5f) & (b != b'\\') & (b != but))
+}
+
+/// Whether `is_good` holds for every byte; in the form that compilers make vector code of.
+#[inline(always)]
+pub(crate) fn all(bytes: &[u8], is_good: impl Fn(u8) -> bool + Copy) -> bool {
+    let good = |part: &[u8]| part.iter().fold(0, |bad, b| bad | u8::from(!is_good(*b))) == 0;
+    let (parts, rest) = bytes.as_chunks::<16>();
+    if parts.is_empty() {
+        return rest.iter().all(|b| is_good(*b));
+    }
+    // The last part overlaps the one before it.
+    parts.iter().fold(true, |all, part| all & good(part)) && bytes.last_chunk::<16>().is_some_and(|l| good(l))
+}
+
 /// Appends text, safe to print on one line. `quote` is escaped too.
 pub fn push_escaped(out: &mut String, bytes: &[u8], quote: Option<char>) {
+    let mut buffer = Buffer::new();
+    put_escaped(&mut buffer, bytes, quote);
+    out.push_str(&buffer.as_text());
+}
+
+/// As [`push_escaped`].
+#[inline]
+pub(crate) fn put_escaped(out: &mut Buffer, bytes: &[u8], quote: Option<char>) {
     let quote_byte = quote.and_then(|q| u8::try_from(q).ok()).unwrap_or(b'\\');
-    // Nearly all text is plain: find the first character that is not.
+    // Nearly all text is plain.
+    if is_plain(bytes, quote_byte) {
+        out.push_bytes(bytes);
+    } else {
+        put_strange(out, bytes, quote, quote_byte);
+    }
+}
+
+/// Text with something in it that does not stand for itself.
+fn put_strange(out: &mut Buffer, bytes: &[u8], quote: Option<char>, quote_byte: u8) {
     let mut rest = bytes;
     while !rest.is_empty() {
         let plain =
             rest.iter().position(|b| !IS_PLAIN[usize::from(*b)] || *b == quote_byte).unwrap_or(rest.len());
         let (head, tail) = rest.split_at_checked(plain).unwrap_or((rest, &[]));
-        out.push_str(std::str::from_utf8(head).unwrap_or_default());
+        out.push_bytes(head);
         rest = tail;
         let Some(first) = rest.first() else { break };
         let width = match first {
@@ -103,7 +140,7 @@ pub fn push_escaped(out: &mut String, bytes: &[u8], quote: Option<char>) {
     }
 }
 
-fn push(out: &mut String, text: &str, used: usize) -> usize {
+fn push(out: &mut Buffer, text: &str, used: usize) -> usize {
     out.push_str(text);
     used
 }
@@ -185,7 +222,51 @@ mod tests {
         }
     }
 
+    /// Character by character, as the rules are written.
+    fn simply(bytes: &[u8], quote: Option<char>) -> String {
+        let mut out = String::new();
+        for chunk in bytes.utf8_chunks() {
+            for c in chunk.valid().chars() {
+                match c {
+                    '\n' => out.push_str("\\n"),
+                    '\r' => out.push_str("\\r"),
+                    '\t' => out.push_str("\\t"),
+                    '\\' => out.push_str("\\\\"),
+                    c if Some(c) == quote => out.extend(['\\', c]),
+                    c if is_printable(c) => out.push(c),
+                    c => out += &format!("\\u{{{:x}}}", u32::from(c)),
+                }
+            }
+            chunk.invalid().iter().for_each(|b| out += &format!("\\x{b:02x}"));
+        }
+        out
+    }
+
+    /// One byte of every value, at every place of texts of all lengths around those of the parts.
+    #[test]
+    fn one_strange_byte_anywhere() {
+        for len in [1, 2, 15, 16, 17, 31, 32, 33, 40] {
+            for at in 0..len {
+                for byte in 0..=255 {
+                    let mut bytes = vec![b'x'; len];
+                    bytes[at] = byte;
+                    assert_eq!(escaped(&bytes), simply(&bytes, Some('"')), "{byte:x} at {at} of {len}");
+                }
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn the_fast_way_is_the_simple_one(
+            parts in prop::collection::vec(prop_oneof!["[ -~]{0,40}".prop_map(String::into_bytes), "\\PC{0,9}".prop_map(String::into_bytes), prop::collection::vec(any::<u8>(), 0..9)], 0..6),
+            quote in prop::sample::select(vec![None, Some('"'), Some(']')]),
+        ) {
+            let (bytes, mut out) = (parts.concat(), String::new());
+            push_escaped(&mut out, &bytes, quote);
+            prop_assert_eq!(out, simply(&bytes, quote));
+        }
+
         #[test]
         fn whatever_goes_in_only_printable_characters_come_out(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             prop_assert!(escaped(&bytes).chars().all(is_printable));

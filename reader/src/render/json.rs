@@ -5,10 +5,13 @@ use std::fmt::Write as _;
 use tracewell_schema::format::record::LossReason;
 use tracewell_schema::{FieldType, FieldValue, Reduction, Value};
 
+use super::buffer::Buffer;
+use super::escape::all;
 use super::level_name;
-use super::text::{push_hex, push_i64, push_id, push_ip, push_socket, push_u64, secret_length};
+use super::number::{push_hex, push_i64, push_id, push_ip, push_socket, push_u64};
 use super::time::TimeText;
-use crate::merge::{EventRef, Item};
+use super::value::secret_length;
+use crate::item::{EventRef, Item};
 use crate::trace::ProcessInfo;
 
 /// Above this, integers are strings: a reader that uses doubles would round them.
@@ -18,6 +21,8 @@ const EXACT: u64 = 1 << 53;
 #[derive(Debug)]
 pub struct JsonRenderer {
     time: TimeText,
+    /// For [`JsonRenderer::push`].
+    buffer: Buffer,
 }
 
 impl Default for JsonRenderer {
@@ -30,15 +35,25 @@ impl JsonRenderer {
     /// Times are always UTC.
     #[must_use]
     pub fn new() -> Self {
-        Self { time: TimeText::new(false) }
+        Self { time: TimeText::new(false), buffer: Buffer::new() }
     }
 
     /// Appends one object and a newline.
     pub fn push(&mut self, out: &mut String, item: &Item<'_>) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        self.render(&mut buffer, item);
+        out.push_str(&buffer.as_text());
+        self.buffer = buffer;
+    }
+
+    /// As [`JsonRenderer::push`], where text is collected as bytes: the fast way.
+    pub fn render(&mut self, out: &mut Buffer, item: &Item<'_>) {
         match item {
             Item::Event(event) => self.event(out, event),
             Item::Lost { time, process, tid, counts, .. } => {
-                self.head(out, *time, "warn", process, *tid, "");
+                self.head(out, *time, "warn");
+                push_source(out, process, *tid, "");
                 out.push_str(",\"category\":\"tracewell\",\"event\":\"tracewell.lost\",\"fields\":{");
                 for (reason, n) in LossReason::ALL.iter().zip(counts.0).filter(|(_, n)| *n != 0) {
                     let _ = write!(out, "\"{}\":", reason.name());
@@ -50,7 +65,8 @@ impl JsonRenderer {
                 out.push_str("}}\n");
             }
             Item::Hole { time, process, tid, events, .. } => {
-                self.head(out, *time, "warn", process, *tid, "");
+                self.head(out, *time, "warn");
+                push_source(out, process, *tid, "");
                 out.push_str(
                     ",\"category\":\"tracewell\",\"event\":\"tracewell.missing\",\"fields\":{\"events\":",
                 );
@@ -60,36 +76,19 @@ impl JsonRenderer {
         }
     }
 
-    fn head(
-        &mut self,
-        out: &mut String,
-        time: i64,
-        level: &str,
-        process: &ProcessInfo,
-        tid: u32,
-        name: &str,
-    ) {
+    fn head(&mut self, out: &mut Buffer, time: i64, level: &str) {
         out.push_str("{\"ts\":\"");
-        self.time.push(out, time);
+        self.time.put(out, time);
         out.push_str("\",\"time_ns\":\"");
         push_i64(out, time);
         out.push_str("\",\"level\":\"");
         out.push_str(level);
-        out.push_str("\",\"component\":");
-        push_string(out, process.identity.component.as_bytes());
-        out.push_str(",\"pid\":");
-        push_u64(out, process.identity.pid.into());
-        out.push_str(",\"tid\":");
-        push_u64(out, tid.into());
-        if !name.is_empty() {
-            out.push_str(",\"thread\":");
-            push_string(out, name.as_bytes());
-        }
+        out.push('"');
     }
 
-    fn event(&mut self, out: &mut String, event: &EventRef<'_>) {
-        let level = level_name(event.schema.level);
-        self.head(out, event.time, level, event.process, event.tid, event.thread_name);
+    fn event(&mut self, out: &mut Buffer, event: &EventRef<'_>) {
+        self.head(out, event.time, level_name(event.schema.level));
+        out.push_literal(&event.source.json_head);
         let template = &event.described.template;
         out.push_str(&template.json_event);
         let mut first = true;
@@ -101,7 +100,10 @@ impl JsonRenderer {
                     if !std::mem::take(&mut first) {
                         out.push(',');
                     }
-                    out.push_str(template.json_labels.get(index).map_or("\"?\":", String::as_str));
+                    match template.json_labels.get(index) {
+                        Some(label) => out.push_literal(label),
+                        None => out.push_str("\"?\":"),
+                    }
                     push_field(out, &field);
                 }
                 Err(error) => broken = Some(error),
@@ -116,7 +118,21 @@ impl JsonRenderer {
     }
 }
 
-fn push_field(out: &mut String, field: &FieldValue<'_>) {
+/// Appends what says whose event it is.
+pub(crate) fn push_source(out: &mut Buffer, process: &ProcessInfo, tid: u32, name: &str) {
+    out.push_str(",\"component\":");
+    push_string(out, process.identity.component.as_bytes());
+    out.push_str(",\"pid\":");
+    push_u64(out, process.identity.pid.into());
+    out.push_str(",\"tid\":");
+    push_u64(out, tid.into());
+    if !name.is_empty() {
+        out.push_str(",\"thread\":");
+        push_string(out, name.as_bytes());
+    }
+}
+
+fn push_field(out: &mut Buffer, field: &FieldValue<'_>) {
     let is_reduced = field.reduction != Reduction::None;
     if is_reduced {
         let _ = write!(out, "{{\"reduced\":\"{}\",\"value\":", field.reduction.name());
@@ -135,7 +151,7 @@ fn push_field(out: &mut String, field: &FieldValue<'_>) {
     }
 }
 
-fn push_exact(out: &mut String, n: u64) {
+fn push_exact(out: &mut Buffer, n: u64) {
     if n > EXACT {
         let _ = write!(out, "\"{n}\"");
     } else {
@@ -143,7 +159,7 @@ fn push_exact(out: &mut String, n: u64) {
     }
 }
 
-fn push_json(out: &mut String, value: &Value<'_>, ty: &FieldType) {
+fn push_json(out: &mut Buffer, value: &Value<'_>, ty: &FieldType) {
     match value {
         Value::Absent => out.push_str("null"),
         Value::Bool(v) => out.push_str(if *v { "true" } else { "false" }),
@@ -235,7 +251,7 @@ fn push_json(out: &mut String, value: &Value<'_>, ty: &FieldType) {
     }
 }
 
-fn push_cut(out: &mut String, cut: bool, value: impl FnOnce(&mut String)) {
+fn push_cut(out: &mut Buffer, cut: bool, value: impl FnOnce(&mut Buffer)) {
     if cut {
         out.push_str("{\"cut\":");
     }
@@ -247,12 +263,19 @@ fn push_cut(out: &mut String, cut: bool, value: impl FnOnce(&mut String)) {
 
 /// Appends a JSON string. Bytes that are not UTF-8 become U+FFFD; `<`, `>`, `&` and line separators are escaped, so
 /// that the text can stand in a page; so is everything that is not printable.
-pub(crate) fn push_string(out: &mut String, bytes: &[u8]) {
+pub(crate) fn push_string(out: &mut Buffer, bytes: &[u8]) {
     out.push('"');
-    let plain = bytes.iter().position(|b| !IS_PLAIN[usize::from(*b)]).unwrap_or(bytes.len());
-    let (head, rest) = bytes.split_at_checked(plain).unwrap_or((&[], bytes));
-    out.push_str(std::str::from_utf8(head).unwrap_or_default());
-    for chunk in rest.utf8_chunks() {
+    if all(bytes, is_plain) {
+        out.push_bytes(bytes);
+    } else {
+        put_strange(out, bytes);
+    }
+    out.push('"');
+}
+
+/// The inside of a string with something in it that does not stand for itself.
+fn put_strange(out: &mut Buffer, bytes: &[u8]) {
+    for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
                 '"' => out.push_str("\\\""),
@@ -276,16 +299,10 @@ pub(crate) fn push_string(out: &mut String, bytes: &[u8]) {
             out.push('\u{fffd}');
         }
     }
-    out.push('"');
 }
 
-/// Bytes that stand for themselves in a string.
-static IS_PLAIN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut b = 0x20;
-    while b < 0x7f {
-        table[b] = !matches!(b as u8, b'"' | b'\\' | b'<' | b'>' | b'&');
-        b += 1;
-    }
-    table
-};
+/// Whether a byte stands for itself in a string.
+#[inline(always)]
+const fn is_plain(b: u8) -> bool {
+    (b.wrapping_sub(0x20) < 0x5f) & (b != b'"') & (b != b'\\') & (b != b'<') & (b != b'>') & (b != b'&')
+}

@@ -1,12 +1,22 @@
 //! Events as text and JSON, without allocating for each.
 
+pub mod buffer;
 pub mod escape;
 pub mod json;
+pub(crate) mod number;
+pub(crate) mod program;
 pub(crate) mod template;
 pub mod text;
 pub mod time;
+pub(crate) mod value;
 
-use tracewell_schema::{Category, FieldValue, Level};
+use tracewell_schema::{Category, Level};
+
+use self::buffer::Buffer;
+use self::json::JsonRenderer;
+use self::text::TextRenderer;
+use crate::item::Item;
+use crate::lines::Form;
 
 /// Name of a level, also of one of a later version.
 pub(crate) fn level_name(level: u8) -> &'static str {
@@ -18,23 +28,26 @@ pub(crate) fn category_name(category: u8) -> String {
     Category::from_u8(category).map_or_else(|| format!("category-{category}"), |c| c.name().to_owned())
 }
 
-/// A vector whose memory is used again for values of another lifetime.
-#[derive(Debug, Default)]
-pub(crate) struct Scratch(Vec<FieldValue<'static>>);
+/// Renders items in one of the forms.
+#[derive(Debug)]
+pub(crate) enum Renderer {
+    Text(Box<TextRenderer>),
+    Json(Box<JsonRenderer>),
+}
 
-// `filter` cannot change the lifetime of what it lets through.
-#[allow(clippy::unnecessary_filter_map)]
-impl Scratch {
-    /// The empty vector, with the memory of earlier uses.
-    #[expect(clippy::unnecessary_filter_map, reason = "it changes the lifetime")]
-    pub(crate) fn take<'a>(&mut self) -> Vec<FieldValue<'a>> {
-        std::mem::take(&mut self.0).into_iter().filter_map(|_| None).collect()
+impl Renderer {
+    pub(crate) fn new(form: Form) -> Self {
+        match form {
+            Form::Text { local } => Self::Text(Box::new(TextRenderer::new(local))),
+            Form::Json => Self::Json(Box::default()),
+        }
     }
 
-    /// Gives the memory back.
-    #[expect(clippy::unnecessary_filter_map, reason = "it changes the lifetime")]
-    pub(crate) fn give(&mut self, mut used: Vec<FieldValue<'_>>) {
-        used.clear();
-        self.0 = used.into_iter().filter_map(|_| None).collect();
+    #[inline]
+    pub(crate) fn render(&mut self, out: &mut Buffer, item: &Item<'_>) {
+        match self {
+            Self::Text(renderer) => renderer.render(out, item),
+            Self::Json(renderer) => renderer.render(out, item),
+        }
     }
 }

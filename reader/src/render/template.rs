@@ -2,9 +2,10 @@
 
 use tracewell_schema::Schema;
 
-use super::category_name;
+use super::buffer::{Buffer, Literal};
 use super::escape::Escaped;
 use super::json::push_string;
+use super::{category_name, level_name};
 
 /// A part of a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,9 +25,11 @@ pub(crate) struct Template {
     /// What stands before each field's value in a line, as ` name=`, safe to print.
     pub(crate) labels: Vec<String>,
     /// What stands before each field's value in a JSON object, as `"name":`.
-    pub(crate) json_labels: Vec<String>,
+    pub(crate) json_labels: Vec<Literal>,
     /// What stands between sentence and fields in a line, as ` | event=process.start`.
     pub(crate) event: String,
+    /// The level's column, with a space before and after.
+    pub(crate) level: Literal,
     /// The category's column.
     pub(crate) category: String,
     /// What stands between head and fields in a JSON object.
@@ -76,14 +79,15 @@ impl Template {
     fn labelled(schema: &Schema) -> Self {
         let category = category_name(schema.category);
         let json = |name: &str| {
-            let mut out = String::new();
+            let mut out = Buffer::new();
             push_string(&mut out, name.as_bytes());
-            out
+            out.as_text().into_owned()
         };
         Self {
             labels: schema.fields.iter().map(|f| format!(" {}=", Escaped(&f.name))).collect(),
-            json_labels: schema.fields.iter().map(|f| format!("{}:", json(&f.name))).collect(),
+            json_labels: schema.fields.iter().map(|f| Literal::new(&format!("{}:", json(&f.name)))).collect(),
             event: format!(" | event={}", Escaped(&schema.name)),
+            level: Literal::new(&format!(" {:<5} ", level_name(schema.level))),
             category: format!("{category:<11} "),
             json_event: format!(
                 ",\"category\":\"{category}\",\"event\":{},\"fields\":{{",

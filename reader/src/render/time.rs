@@ -3,13 +3,20 @@
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ZonedDateTime};
 
+use super::buffer::{Buffer, Literal};
+use super::number::{push_digits, push_nanos};
+
+const SECOND: i64 = 1_000_000_000;
+
 /// Formats times; the date and the second are made anew only when they change.
 #[derive(Debug)]
 pub struct TimeText {
     zone: TimeZone,
-    second: i64,
-    head: String,
-    tail: String,
+    /// First nanosecond of the second, and how many it has; none if the second begins before all times.
+    start: i64,
+    count: u64,
+    head: Literal,
+    tail: Literal,
 }
 
 impl TimeText {
@@ -17,39 +24,47 @@ impl TimeText {
     #[must_use]
     pub fn new(local: bool) -> Self {
         let zone = if local { TimeZone::system() } else { TimeZone::UTC };
-        Self { zone, second: i64::MIN, head: String::new(), tail: String::new() }
+        let mut text = Self { zone, start: 0, count: 0, head: Literal::default(), tail: Literal::default() };
+        text.set(0);
+        text
     }
 
     /// Appends a time as `2026-11-23T17:44:36.123456789Z` (or with the zone's offset).
     pub fn push(&mut self, out: &mut String, ns: i64) {
-        let second = ns.div_euclid(1_000_000_000);
-        if second != self.second || self.head.is_empty() {
-            self.second = second;
-            let zoned =
-                ZonedDateTime::new(Timestamp::from_second(second).unwrap_or_default(), self.zone.clone());
-            self.head = zoned.strftime("%Y-%m-%dT%H:%M:%S.").to_string();
-            self.tail =
-                if self.zone == TimeZone::UTC { "Z".into() } else { zoned.strftime("%:z").to_string() };
-        }
-        out.push_str(&self.head);
-        push_digits::<9>(out, ns.rem_euclid(1_000_000_000));
-        out.push_str(&self.tail);
+        let mut buffer = Buffer::new();
+        self.put(&mut buffer, ns);
+        out.push_str(&buffer.as_text());
     }
-}
 
-/// Appends `N` decimal digits.
-fn push_digits<const N: usize>(out: &mut String, mut n: i64) {
-    let mut digits = [b'0'; N];
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (n % 10) as u8;
-        n /= 10;
+    #[inline]
+    pub(crate) fn put(&mut self, out: &mut Buffer, ns: i64) {
+        let mut rest = ns.wrapping_sub(self.start).cast_unsigned();
+        if rest >= self.count {
+            self.set(ns.div_euclid(SECOND));
+            rest = ns.rem_euclid(SECOND).unsigned_abs();
+        }
+        out.push_literal(&self.head);
+        push_nanos(out, rest);
+        out.push_literal(&self.tail);
     }
-    out.push_str(std::str::from_utf8(&digits).unwrap_or_default());
+
+    #[cold]
+    fn set(&mut self, second: i64) {
+        let start = second.checked_mul(SECOND);
+        (self.start, self.count) = (start.unwrap_or(0), start.map_or(0, |_| SECOND.unsigned_abs()));
+        let zoned = ZonedDateTime::new(Timestamp::from_second(second).unwrap_or_default(), self.zone.clone());
+        self.head = Literal::new(&zoned.strftime("%Y-%m-%dT%H:%M:%S.").to_string());
+        self.tail = if self.zone == TimeZone::UTC {
+            Literal::new("Z")
+        } else {
+            Literal::new(&zoned.strftime("%:z").to_string())
+        };
+    }
 }
 
 /// Appends a time in UTC, as [`TimeText`] does, without a calendar's machinery: for the times in fields, which are
 /// everywhere.
-pub(crate) fn push_utc(out: &mut String, ns: i64) {
+pub(crate) fn push_utc(out: &mut Buffer, ns: i64) {
     let seconds = ns.div_euclid(1_000_000_000);
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     // Civil date from days since 1970 (Howard Hinnant, chrono-compatible low-level date algorithms).
@@ -61,15 +76,15 @@ pub(crate) fn push_utc(out: &mut String, ns: i64) {
     let day = day_of_year - (153 * month_shifted + 2) / 5 + 1;
     let month = if month_shifted < 10 { month_shifted + 3 } else { month_shifted - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
-    push_digits::<4>(out, year);
+    push_digits::<4>(out, year.unsigned_abs());
     for (mark, n) in
         [('-', month), ('-', day), ('T', second / 3600), (':', second / 60 % 60), (':', second % 60)]
     {
         out.push(mark);
-        push_digits::<2>(out, n);
+        push_digits::<2>(out, n.unsigned_abs());
     }
     out.push('.');
-    push_digits::<9>(out, ns.rem_euclid(1_000_000_000));
+    push_nanos(out, ns.rem_euclid(SECOND).unsigned_abs());
     out.push('Z');
 }
 
@@ -99,9 +114,19 @@ mod tests {
     proptest! {
         #[test]
         fn both_ways_to_write_utc_agree(ns: i64) {
-            let mut out = String::new();
+            let mut out = Buffer::new();
             push_utc(&mut out, ns);
-            prop_assert_eq!(out, utc(ns));
+            prop_assert_eq!(out.as_text(), utc(ns));
+        }
+
+        #[test]
+        fn whatever_time_came_before(times in prop::collection::vec(any::<i64>(), 1..9), near in -3_000_000_000..3_000_000_000_i64) {
+            let mut text = TimeText::new(false);
+            for ns in times.iter().flat_map(|t| [*t, t.saturating_add(near), i64::MIN, i64::MAX]) {
+                let mut out = String::new();
+                text.push(&mut out, ns);
+                prop_assert_eq!(out, utc(ns));
+            }
         }
     }
 

@@ -109,7 +109,7 @@ proptest! {
         let root = tempfile::tempdir().unwrap();
         let mut ring = RingFile::new(7, 1, 1 << 16, 65_000, 3, &steps(0..40, 9));
         change(&mut ring.data, &data, None);
-        let [head, tail, sequence, attempted, delivered, lost] = words;
+        let [head, tail, sequence, attempted, reserved, lost] = words;
         let folder = write_folder(root.path(), "scanner", 7, &[ring]);
         let path = folder.join("ring-000000");
         let mut bytes = fs::read(&path).unwrap();
@@ -118,7 +118,7 @@ proptest! {
             bytes[320..328].copy_from_slice(&tail.to_le_bytes());
         }
         bytes[200..208].copy_from_slice(&attempted.to_le_bytes());
-        bytes[208..216].copy_from_slice(&delivered.to_le_bytes());
+        bytes[208..216].copy_from_slice(&reserved.to_le_bytes());
         bytes[256..264].copy_from_slice(&lost.to_le_bytes());
         bytes[328..336].copy_from_slice(&sequence.to_le_bytes());
         for (at, value) in header {

@@ -2,6 +2,7 @@
 #![allow(unreachable_pub, clippy::cloned_ref_to_slice_refs)]
 
 mod hostile;
+mod lines;
 mod output;
 mod rings;
 mod segments;

@@ -352,3 +352,30 @@ fn events_are_found_by_text() {
     trace.read(&Filter::default(), each).unwrap();
     assert_eq!(found, [[false, true, false, true], [true, true, false, true]]);
 }
+
+#[test]
+fn a_segment_that_is_packed_between_two_looks_is_read_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let fill = |segment: &mut Segment| {
+        let (a, b) = (steps(0..10, 1000), steps(10..20, 1000));
+        let len = a.len() as u64;
+        segment.data(1, 0, 0, &a).data(2, 0, 0, &steps(0..5, 900)).data(1, len, 10, &b);
+        segment.counters(1, 20, 0).counters(2, 5, 0).end();
+    };
+    let mut before = Segment::new("scanner", 7, 1);
+    fill(&mut before);
+    let path = before.write(dir.path());
+    let trace = tracewell_reader::Trace::open(&[path], &[]).unwrap();
+    // The same blocks in other places.
+    let mut after = Segment::new("scanner", 7, 1);
+    after.meta(tracewell_schema::format::block::BlockKind::Clocks, &crate::synth::points()[0].encode());
+    fill(&mut after);
+    after.write(dir.path());
+    let mut seen = 0;
+    let each = |item: &tracewell_reader::Item<'_>| {
+        seen += usize::from(matches!(item, tracewell_reader::Item::Event(_)));
+        Ok::<(), ReadError>(())
+    };
+    let summary = trace.read(&Filter::default(), each).unwrap();
+    assert_eq!((seen, summary.is_complete()), (25, true), "{summary:?}");
+}

@@ -25,7 +25,7 @@ const fn field(name: &'static str, ty: TypeRef) -> FieldRef {
 }
 
 /// The one event type of these traces, at index 3.
-pub(crate) static STEP: SchemaRef = SchemaRef {
+pub(crate) const STEP: SchemaRef = SchemaRef {
     name: "test.step",
     category: Category::Custom,
     level: Level::Info,
@@ -42,6 +42,7 @@ pub(crate) fn identity(component: &str, pid: u32) -> ProcessIdentity {
         session_id: [2; 16],
         pid,
         clock: ClockKind::Monotonic,
+        resolution: 0,
         component: component.into(),
         version: "1".into(),
         attached: START,
@@ -228,7 +229,6 @@ impl RingFile {
             info: RingInfo { capacity, ..info(ring) },
             head: tail + records.len() as u64,
             attempted: sequence + events,
-            delivered: sequence + events,
             tail,
             sequence_at_tail: sequence,
             ..RingHeader::default()

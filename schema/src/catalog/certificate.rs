@@ -173,9 +173,9 @@ pub struct CertificateSeen<'a> {
     /// The DER form itself.
     #[field(public, max = 16384)]
     pub der: Option<&'a [u8]>,
-    /// Stable key of the process that it was shown to first; zero if it is not known.
+    /// Stable key of the process that it was shown to first; absent if it is not known.
     #[field(public)]
-    pub process_key: ProcessKey,
+    pub process_key: Option<ProcessKey>,
     /// Story it belongs to: that of the connection that showed it first.
     #[field(public)]
     pub correlation: CorrelationId,

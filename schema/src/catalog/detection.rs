@@ -291,9 +291,9 @@ pub struct DetectionObject<'a> {
     /// Path of the object, or what locates it otherwise.
     #[field(personal)]
     pub object_path: &'a str,
-    /// Size of the object; 0 if it has none.
+    /// Size of the object; absent if it has none.
     #[field(public, unit = "bytes")]
-    pub size: u64,
+    pub size: Option<u64>,
     /// Names of all files concerned; parallel to `file_paths` and `file_sizes`.
     #[field(personal)]
     pub file_names: &'a [&'a str],
@@ -321,9 +321,9 @@ pub struct DetectionObject<'a> {
     /// Archives, mails and images around the object, the outermost first.
     #[field(personal)]
     pub containers: &'a [&'a str],
-    /// Stable key of the process concerned; zero if there is none.
+    /// Stable key of the process concerned; absent if there is none.
     #[field(public)]
-    pub process_key: ProcessKey,
+    pub process_key: Option<ProcessKey>,
     /// Process id of the process concerned.
     #[field(public)]
     pub pid: Option<u32>,
@@ -405,9 +405,9 @@ pub struct DetectionNetworkAttack<'a> {
     /// Connection that carried it, as in `network.connection`.
     #[field(public)]
     pub connection_id: Option<Id128>,
-    /// Stable key of the process on this computer; zero if none is known.
+    /// Stable key of the process on this computer; absent if none is known.
     #[field(public)]
-    pub process_key: ProcessKey,
+    pub process_key: Option<ProcessKey>,
     /// Story it belongs to: the same in the connection and the decision that go with it.
     #[field(public)]
     pub correlation: CorrelationId,
@@ -593,16 +593,16 @@ pub struct DetectionDecision<'a> {
     pub disposition: Disposition,
     /// Whether the answer is remembered.
     #[field(public)]
-    pub remember: bool,
+    pub remember: Option<bool>,
     /// How far the decision reaches.
     #[field(public)]
-    pub scope: Scope,
+    pub scope: Option<Scope>,
     /// Exclusion that was added because of it.
     #[field(personal)]
     pub exclusion: Option<&'a str>,
-    /// What carrying it out returned: 0 for success, else an error number of the product.
+    /// What carrying it out returned; absent if nothing was carried out. 0 for success, else an error number of the product.
     #[field(public)]
-    pub result: i32,
+    pub result: Option<i32>,
     /// What went wrong in carrying it out.
     #[field(public)]
     pub error: Option<&'a str>,
@@ -611,7 +611,7 @@ pub struct DetectionDecision<'a> {
     pub backup_id: Option<Id128>,
     /// Whether it is complete only after a restart.
     #[field(public)]
-    pub reboot_needed: bool,
+    pub reboot_needed: Option<bool>,
     /// Story it belongs to: the same as of the detection.
     #[field(public)]
     pub correlation: CorrelationId,

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{FileAttributes, Verdict};
+use super::{FileAttributes, FileMode, Verdict};
 use crate::{CorrelationId, Event, FieldEnum, Id128, ProcessKey, Timestamp};
 
 /// How a download ended.
@@ -63,16 +63,16 @@ pub struct DownloadStarted<'a> {
     /// Identity of the download; `download.finished` carries the same.
     #[field(public)]
     pub download_id: Id128,
-    /// URL that was asked for, without query and fragment.
+    /// URL that was asked for, without user, password, query and fragment.
     #[field(personal)]
     pub url: Option<&'a str>,
     /// Query of that URL, without the question mark.
     #[field(secret)]
     pub query: Option<&'a str>,
-    /// URL after all redirects, without query and fragment.
+    /// URL after all redirects, without user, password, query and fragment.
     #[field(personal)]
     pub final_url: Option<&'a str>,
-    /// URL of the page that led to it, without query and fragment.
+    /// URL of the page that led to it, without user, password, query and fragment.
     #[field(personal)]
     pub referrer: Option<&'a str>,
     /// Address of the server.
@@ -83,7 +83,7 @@ pub struct DownloadStarted<'a> {
     pub port: Option<u16>,
     /// Protocol.
     #[field(public)]
-    pub protocol: DownloadProtocol,
+    pub protocol: Option<DownloadProtocol>,
     /// SHA-256 of the server's certificate, as in `certificate.seen`.
     #[field(public)]
     pub certificate_id: Option<[u8; 32]>,
@@ -93,9 +93,9 @@ pub struct DownloadStarted<'a> {
     /// Path that the file is written to.
     #[field(personal)]
     pub path: &'a str,
-    /// Stable key of the process that initiated the download; zero if it is not known.
+    /// Stable key of the process that initiated the download; absent if it is not known.
     #[field(public)]
-    pub process_key: ProcessKey,
+    pub process_key: Option<ProcessKey>,
     /// Process id of that process.
     #[field(public)]
     pub pid: Option<u32>,
@@ -111,9 +111,9 @@ pub struct DownloadStarted<'a> {
     /// Its command line.
     #[field(personal, max = 16384)]
     pub command_line: Option<&'a str>,
-    /// Stable key of its parent; zero if it is not known.
+    /// Stable key of its parent; absent if it is not known.
     #[field(public)]
-    pub parent_key: ProcessKey,
+    pub parent_key: Option<ProcessKey>,
     /// Name of the user it runs as.
     #[field(personal)]
     pub user: Option<&'a str>,
@@ -147,16 +147,16 @@ pub struct DownloadFinished<'a> {
     /// Identity of the download; `download.started` carries the same.
     #[field(public)]
     pub download_id: Id128,
-    /// URL that was asked for, without query and fragment.
+    /// URL that was asked for, without user, password, query and fragment.
     #[field(personal)]
     pub url: Option<&'a str>,
     /// Query of that URL, without the question mark.
     #[field(secret)]
     pub query: Option<&'a str>,
-    /// URL after all redirects, without query and fragment.
+    /// URL after all redirects, without user, password, query and fragment.
     #[field(personal)]
     pub final_url: Option<&'a str>,
-    /// URL of the page that led to it, without query and fragment.
+    /// URL of the page that led to it, without user, password, query and fragment.
     #[field(personal)]
     pub referrer: Option<&'a str>,
     /// Address of the server.
@@ -167,7 +167,7 @@ pub struct DownloadFinished<'a> {
     pub port: Option<u16>,
     /// Protocol.
     #[field(public)]
-    pub protocol: DownloadProtocol,
+    pub protocol: Option<DownloadProtocol>,
     /// SHA-256 of the server's certificate, as in `certificate.seen`.
     #[field(public)]
     pub certificate_id: Option<[u8; 32]>,
@@ -177,9 +177,9 @@ pub struct DownloadFinished<'a> {
     /// Path of the file.
     #[field(personal)]
     pub path: &'a str,
-    /// Stable key of the process that initiated the download; zero if it is not known.
+    /// Stable key of the process that initiated the download; absent if it is not known.
     #[field(public)]
-    pub process_key: ProcessKey,
+    pub process_key: Option<ProcessKey>,
     /// Process id of that process.
     #[field(public)]
     pub pid: Option<u32>,
@@ -195,18 +195,18 @@ pub struct DownloadFinished<'a> {
     /// Its command line.
     #[field(personal, max = 16384)]
     pub command_line: Option<&'a str>,
-    /// Stable key of its parent; zero if it is not known.
+    /// Stable key of its parent; absent if it is not known.
     #[field(public)]
-    pub parent_key: ProcessKey,
+    pub parent_key: Option<ProcessKey>,
     /// Name of the user it runs as.
     #[field(personal)]
     pub user: Option<&'a str>,
     /// Attributes of the file.
     #[field(public)]
-    pub attributes: FileAttributes,
-    /// Permission bits of the file, as of `chmod`; 0 if they are not known.
+    pub attributes: Option<FileAttributes>,
+    /// Permission bits of the file.
     #[field(public)]
-    pub mode: u32,
+    pub mode: Option<FileMode>,
     /// Names of the file's extended attributes.
     #[field(public)]
     pub xattrs: &'a [&'a str],
@@ -218,7 +218,7 @@ pub struct DownloadFinished<'a> {
     pub size_declared: Option<u64>,
     /// Size that was received.
     #[field(public, unit = "bytes")]
-    pub size: u64,
+    pub size: Option<u64>,
     /// Media type as the server declared it.
     #[field(public)]
     pub type_declared: Option<&'a str>,
@@ -239,10 +239,10 @@ pub struct DownloadFinished<'a> {
     pub result: DownloadResult,
     /// Whether it was interrupted and taken up again.
     #[field(public)]
-    pub resumed: bool,
-    /// What the examination of the file found.
+    pub resumed: Option<bool>,
+    /// What the examination of the file found; absent if it was not examined.
     #[field(public)]
-    pub verdict: Verdict,
+    pub verdict: Option<Verdict>,
     /// How long the file was held back for the verdict.
     #[field(public)]
     pub waited: Option<Duration>,

@@ -219,9 +219,9 @@ pub struct MessageMail<'a> {
     /// Folder it lies in.
     #[field(personal)]
     pub folder: Option<&'a str>,
-    /// Stable key of the mail client's process; zero if it is not known.
+    /// Stable key of the mail client's process; absent if it is not known.
     #[field(public)]
-    pub process_key: ProcessKey,
+    pub process_key: Option<ProcessKey>,
     /// Name that the client logged in with, usually an address.
     #[field(personal, opt_in)]
     pub login: Option<&'a str>,
@@ -309,9 +309,9 @@ pub struct MessageInstant<'a> {
     /// What was done with it.
     #[field(public)]
     pub action: Disposition,
-    /// Stable key of the messenger's process; zero if it is not known.
+    /// Stable key of the messenger's process; absent if it is not known.
     #[field(public)]
-    pub process_key: ProcessKey,
+    pub process_key: Option<ProcessKey>,
     /// Story it belongs to: the same in the connection, detection and decision that go with it.
     #[field(public)]
     pub correlation: CorrelationId,

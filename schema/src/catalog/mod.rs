@@ -45,6 +45,7 @@ pub mod sample;
 #[cfg(test)]
 mod tests;
 mod ui;
+mod url;
 mod web;
 
 pub use audit::*;
@@ -58,6 +59,7 @@ pub use network::*;
 pub use process::*;
 pub use protection::*;
 pub use ui::*;
+pub use url::*;
 pub use web::*;
 
 use crate::event::{Event, SchemaRef};

@@ -1,6 +1,6 @@
 //! Modules that were loaded, and the files behind programs and modules.
 
-use super::FileAttributes;
+use super::{FileAttributes, FileMode};
 use crate::{CorrelationId, Event, FieldEnum, FieldFlags, ProcessKey, Timestamp};
 
 /// Where a loaded module came from.
@@ -37,6 +37,37 @@ pub enum ImageFormat {
     Pe64 = 4,
     /// A script with an interpreter line.
     Script = 5,
+}
+
+/// Machine that an image is made for.
+#[derive(FieldEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[event(crate = "crate")]
+#[repr(u8)]
+pub enum Machine {
+    /// Not known, or one that has no name here.
+    #[default]
+    Unknown = 0,
+    /// Intel and AMD, 32 bits.
+    X86 = 1,
+    /// Intel and AMD, 64 bits.
+    #[value("x86-64")]
+    X86_64 = 2,
+    /// ARM, 32 bits.
+    Arm = 3,
+    /// ARM, 64 bits.
+    Aarch64 = 4,
+    /// RISC-V.
+    #[value("risc-v")]
+    RiscV = 5,
+    /// LoongArch.
+    #[value("loongarch")]
+    LoongArch = 6,
+    /// POWER and PowerPC, 64 bits.
+    Ppc64 = 7,
+    /// IBM Z.
+    S390 = 8,
+    /// MIPS.
+    Mips = 9,
 }
 
 /// State of a signature; the numbers are OCSF's `state_id`, and 4 for none.
@@ -120,7 +151,7 @@ pub struct Hardening(pub u32);
 pub struct ModuleLoad<'a> {
     /// Stable key of the process.
     #[field(public)]
-    pub process_key: ProcessKey,
+    pub process_key: Option<ProcessKey>,
     /// Process id.
     #[field(public)]
     pub pid: u32,
@@ -158,7 +189,7 @@ pub struct ModuleLoad<'a> {
     name = "module.image",
     category = "module",
     level = "info",
-    text = "{path} is {format} of {size} bytes, packed by {packers}, signature {signature_state}"
+    text = "{path} is {format} for {machine}, {size} bytes"
 )]
 pub struct ModuleImage<'a> {
     /// SHA-256 of the file.
@@ -184,10 +215,10 @@ pub struct ModuleImage<'a> {
     pub size: u64,
     /// Attributes of the file.
     #[field(public)]
-    pub attributes: FileAttributes,
-    /// Permission bits of the file, as of `chmod`.
+    pub attributes: Option<FileAttributes>,
+    /// Permission bits of the file.
     #[field(public)]
-    pub mode: u32,
+    pub mode: Option<FileMode>,
     /// Names of the file's extended attributes.
     #[field(public)]
     pub xattrs: &'a [&'a str],
@@ -202,13 +233,13 @@ pub struct ModuleImage<'a> {
     pub modified: Option<Timestamp>,
     /// Inode number of the file.
     #[field(public)]
-    pub inode: u64,
+    pub inode: Option<u64>,
     /// Number of the device that the file is on.
     #[field(public)]
-    pub device: u64,
+    pub device: Option<u64>,
     /// User id of the file's owner.
     #[field(personal)]
-    pub owner: u32,
+    pub owner: Option<u32>,
     /// Package that owns the file.
     #[field(public)]
     pub package: Option<&'a str>,
@@ -218,12 +249,15 @@ pub struct ModuleImage<'a> {
     /// Format of the file.
     #[field(public)]
     pub format: ImageFormat,
-    /// Machine, the number in the ELF or PE header.
+    /// Machine it is made for; absent of a script.
     #[field(public)]
-    pub machine: u16,
+    pub machine: Option<Machine>,
+    /// Machine, the number in the ELF or PE header, of one that has no name here.
+    #[field(public)]
+    pub machine_number: Option<u16>,
     /// ELF: type. PE: characteristics.
     #[field(public)]
-    pub kind: u16,
+    pub kind: Option<u16>,
     /// PE: subsystem.
     #[field(public)]
     pub subsystem: Option<u16>,
@@ -238,7 +272,7 @@ pub struct ModuleImage<'a> {
     pub linker_version: Option<u16>,
     /// Address of the entry point, relative to the image.
     #[field(public)]
-    pub entry: u64,
+    pub entry: Option<u64>,
     /// PE: preferred address of the image.
     #[field(public)]
     pub image_base: Option<u64>,
@@ -268,10 +302,10 @@ pub struct ModuleImage<'a> {
     pub imports: &'a [&'a str],
     /// Number of imported names.
     #[field(public)]
-    pub import_count: u32,
+    pub import_count: Option<u32>,
     /// Number of exported names.
     #[field(public)]
-    pub export_count: u32,
+    pub export_count: Option<u32>,
     /// PE: number of resources.
     #[field(public)]
     pub resource_count: Option<u32>,
@@ -337,7 +371,7 @@ pub struct ModuleImage<'a> {
     pub rpath: Option<&'a str>,
     /// Hardening.
     #[field(public)]
-    pub hardening: Hardening,
+    pub hardening: Option<Hardening>,
     /// Compression utilities (packers) that were used, the outermost first, for example "UPX"; empty if none is known.
     #[field(public)]
     pub packers: &'a [&'a str],
@@ -347,12 +381,12 @@ pub struct ModuleImage<'a> {
     /// How sure the packers are, 0 to 100.
     #[field(public, unit = "%")]
     pub packer_confidence: Option<u8>,
-    /// What vouches for the file.
+    /// What vouches for the file; absent if that was not examined.
     #[field(public)]
-    pub signature: SignatureKind,
-    /// State of the signature.
+    pub signature: Option<SignatureKind>,
+    /// State of the signature; absent if it was not examined.
     #[field(public)]
-    pub signature_state: SignatureState,
+    pub signature_state: Option<SignatureState>,
     /// Digest algorithm of the signature, for example "sha256".
     #[field(public)]
     pub digest_algorithm: Option<&'a str>,

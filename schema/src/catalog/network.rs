@@ -15,18 +15,23 @@ pub enum ConnectionState {
     #[default]
     Unknown = 0,
     /// It is being opened.
+    #[value("opening")]
     Open = 1,
     /// It is established.
     Established = 2,
     /// It was closed.
+    #[value("closed")]
     Close = 3,
     /// It was reset.
     Reset = 4,
-    /// It could not be opened: no answer, no way.
+    /// It could not be opened (no answer, no way, nobody there), or was given up before.
+    #[value("failed")]
     Fail = 5,
     /// The other computer refused it.
+    #[value("refused")]
     Refuse = 6,
-    /// A local port waits for connections.
+    /// A local port waits for connections or packets.
+    #[value("listening")]
     Listen = 7,
 }
 
@@ -92,19 +97,19 @@ pub enum TlsVersion {
     name = "network.connection",
     category = "network",
     level = "debug",
-    text = "process {pid} ({image_path}): {direction} connection {local} to {remote} is {state}"
+    text = "process {pid} ({image_path}): {local} to {remote} is {state}"
 )]
 pub struct NetworkConnection<'a> {
     /// Identity of the connection: the same in all its changes.
     #[field(public)]
     pub connection_id: Id128,
-    /// Stable key of the process; zero if it is not known.
+    /// Stable key of the process; absent if it is not known.
     #[field(public)]
-    pub process_key: ProcessKey,
-    /// Process id; 0 if it is not known.
+    pub process_key: Option<ProcessKey>,
+    /// Process id.
     #[field(public)]
-    pub pid: u32,
-    /// Path of the process's program.
+    pub pid: Option<u32>,
+    /// Path of the process's program; only its name where the path cannot be read.
     #[field(personal)]
     pub image_path: Option<&'a str>,
     /// User id that the socket belongs to.
@@ -119,9 +124,9 @@ pub struct NetworkConnection<'a> {
     /// Family of the addresses, kept when the addresses are not.
     #[field(public)]
     pub family: AddressFamily,
-    /// Who opened it.
+    /// Who opened it; absent of a port that waits.
     #[field(public)]
-    pub direction: Direction,
+    pub direction: Option<Direction>,
     /// Address and port on this computer.
     #[field(personal)]
     pub local: Option<SocketAddr>,
@@ -133,26 +138,26 @@ pub struct NetworkConnection<'a> {
     pub remote_host: Option<&'a str>,
     /// How that name is known.
     #[field(public)]
-    pub host_source: HostSource,
+    pub host_source: Option<HostSource>,
     /// Name of the network interface, for example "eth0".
     #[field(public)]
     pub interface: Option<&'a str>,
     /// What happened.
     #[field(public)]
     pub state: ConnectionState,
-    /// Sent so far.
+    /// Sent so far; absent if it was not measured.
     #[field(public, unit = "bytes")]
-    pub bytes_sent: u64,
-    /// Received so far.
+    pub bytes_sent: Option<u64>,
+    /// Received so far; absent if it was not measured.
     #[field(public, unit = "bytes")]
-    pub bytes_received: u64,
+    pub bytes_received: Option<u64>,
     /// Packets sent so far.
     #[field(public, unit = "packets")]
-    pub packets_sent: u64,
+    pub packets_sent: Option<u64>,
     /// Packets received so far.
     #[field(public, unit = "packets")]
-    pub packets_received: u64,
-    /// When it was opened.
+    pub packets_received: Option<u64>,
+    /// When it was opened or seen first; absent if it was there before recording began.
     #[field(public)]
     pub started: Option<Timestamp>,
     /// When it ended; absent while it lasts.
@@ -163,7 +168,7 @@ pub struct NetworkConnection<'a> {
     pub round_trip: Option<Duration>,
     /// Version of TLS.
     #[field(public)]
-    pub tls_version: TlsVersion,
+    pub tls_version: Option<TlsVersion>,
     /// Cipher suite of TLS, its IANA name.
     #[field(public)]
     pub cipher: Option<&'a str>,
@@ -182,9 +187,9 @@ pub struct NetworkConnection<'a> {
     /// Application protocol as told by the content, for example "http".
     #[field(public)]
     pub application_protocol: Option<&'a str>,
-    /// What the firewall decided.
+    /// What the firewall decided; absent if none was asked.
     #[field(public)]
-    pub verdict: Disposition,
+    pub verdict: Option<Disposition>,
     /// Rule that decided.
     #[field(public)]
     pub rule_id: Option<&'a str>,
@@ -227,9 +232,9 @@ pub struct NetworkDns<'a> {
     /// How long the answer took.
     #[field(public)]
     pub took: Duration,
-    /// Stable key of the process that asked; zero if it is not known.
+    /// Stable key of the process that asked; absent if it is not known.
     #[field(public)]
-    pub process_key: ProcessKey,
+    pub process_key: Option<ProcessKey>,
     /// Process id of the process that asked.
     #[field(public)]
     pub pid: Option<u32>,

@@ -17,6 +17,16 @@ use crate::{CorrelationId, Id128, ProcessKey, Timestamp, Value, decode_event};
 
 const KEY: [u8; 32] = [9; 32];
 
+/// Field, variant and name, where the name is another word than the variant.
+const OTHER_NAMES: [(&str, &str, &str); 6] = [
+    ("network.connection.state", "Open", "opening"),
+    ("network.connection.state", "Close", "closed"),
+    ("network.connection.state", "Fail", "failed"),
+    ("network.connection.state", "Refuse", "refused"),
+    ("network.connection.state", "Listen", "listening"),
+    ("process.exit.ending", "CoreDump", "signal, core dumped"),
+];
+
 /// Reads the text that `{:?}` gives.
 struct Told<'t> {
     rest: &'t str,
@@ -176,9 +186,13 @@ impl<'t> Told<'t> {
                 same!(self.token(), Value::Duration(v) => format!("{:?}", Duration::from_nanos(v)));
             }
             FieldType::Enum(_) => {
-                let plain = |name: &str| name.replace(['_', '.'], "").to_lowercase();
+                // The name differs from the variant in what is not a letter or digit, and in case.
+                let plain = |name: &str| name.to_lowercase().replace(|c: char| !c.is_alphanumeric(), "");
                 let name = |v| plain(ty.enum_name(v).unwrap_or("a value without a name"));
-                same!(plain(self.ident()), Value::Enum(v) => name(v));
+                let told = self.ident();
+                let other =
+                    OTHER_NAMES.iter().find(|(field, variant, _)| (*field, *variant) == (whose, told));
+                same!(plain(other.map_or(told, |(_, _, name)| name)), Value::Enum(v) => name(v));
             }
             FieldType::Flags(_) => same!(self.named_number(), Value::Flags(v) => i128::from(v)),
             FieldType::Optional(inner) => {
@@ -331,35 +345,35 @@ proptest! {
 proptest! {
     #[test]
     fn a_launch_is_found_again(
-        (process, parent, keys) in (any::<[u8; 16]>(), any::<[u8; 16]>(), vec(any::<[u8; 16]>(), 0..6)),
-        (pid, parent_pid, uid, size, capabilities) in any::<(u32, u32, u32, u64, u64)>(),
-        (image, parent_path, line) in (".{0,40}", ".{0,40}", ".{0,300}"),
+        (process, parent, keys) in (any::<Option<[u8; 16]>>(), any::<Option<[u8; 16]>>(), vec(any::<[u8; 16]>(), 0..6)),
+        (pid, parent_pid, uid, size, capabilities) in any::<(u32, Option<u32>, Option<u32>, Option<u64>, Option<u64>)>(),
+        (image, parent_path, line) in (".{0,40}", option(".{0,40}"), option(".{0,300}")),
         repeat in prop_oneof![9 => Just(1_usize), 1 => Just(200)],
         names in vec(".{0,12}", 0..5),
         (directory, user, container) in (option(".{0,9}"), option(".{0,9}"), option(".{0,9}")),
         (session, seccomp, privileges, traced) in any::<(Option<u32>, Option<u8>, Option<bool>, Option<u32>)>(),
         (started, created, sha256) in any::<(i64, Option<i64>, Option<[u8; 32]>)>(),
-        (namespaces, attributes, correlation, parent_correlation) in any::<(u32, u32, u64, u64)>(),
+        (namespaces, attributes, correlation, parent_correlation) in any::<(Option<u32>, Option<u32>, u64, u64)>(),
     ) {
-        let line = line.repeat(repeat);
+        let line = line.map(|line| line.repeat(repeat));
         let ancestor_keys: Vec<_> = keys.into_iter().map(ProcessKey).collect();
         let environment_names: Vec<_> = names.iter().map(String::as_str).collect();
         sample::Visitor::event(&mut OwnValues, &ProcessStart {
-            process_key: ProcessKey(process),
+            process_key: process.map(ProcessKey),
             pid,
-            parent_key: ProcessKey(parent),
+            parent_key: parent.map(ProcessKey),
             parent_pid,
             ancestor_keys: &ancestor_keys,
             image_path: &image,
-            parent_path: &parent_path,
-            command_line: &line,
+            parent_path: parent_path.as_deref(),
+            command_line: line.as_deref(),
             working_directory: directory.as_deref(),
             environment_names: &environment_names,
             uid,
             user: user.as_deref(),
             session,
             capabilities,
-            namespaces: Namespaces(namespaces),
+            namespaces: namespaces.map(Namespaces),
             container: container.as_deref(),
             seccomp,
             no_new_privileges: privileges,
@@ -367,7 +381,7 @@ proptest! {
             started: Timestamp(started),
             size,
             created: created.map(Timestamp),
-            attributes: FileAttributes(attributes),
+            attributes: attributes.map(FileAttributes),
             sha256,
             correlation: CorrelationId(correlation),
             parent_correlation: CorrelationId(parent_correlation),
@@ -377,16 +391,17 @@ proptest! {
 
     #[test]
     fn a_connection_is_found_again(
-        (id, key, certificate) in any::<([u8; 16], [u8; 16], Option<[u8; 32]>)>(),
+        (id, key, certificate) in any::<([u8; 16], Option<[u8; 16]>, Option<[u8; 32]>)>(),
         (local, remote) in (option(socket()), option(socket())),
         (host, sni) in (option(".{0,30}"), option(".{0,30}")),
-        (protocol, sent, received) in any::<(u8, u64, u64)>(),
+        (protocol, sent, received) in any::<(u8, Option<u64>, Option<u64>)>(),
         (round_trip, ended) in any::<(Option<u64>, Option<i64>)>(),
+        tls_version in proptest::sample::select(vec![None, Some(TlsVersion::Ssl30), Some(TlsVersion::Tls13)]),
         correlation in any::<u64>(),
     ) {
         sample::Visitor::event(&mut OwnValues, &NetworkConnection {
             connection_id: Id128(id),
-            process_key: ProcessKey(key),
+            process_key: key.map(ProcessKey),
             protocol,
             local,
             remote,
@@ -395,7 +410,7 @@ proptest! {
             bytes_received: received,
             ended: ended.map(Timestamp),
             round_trip: round_trip.map(Duration::from_nanos),
-            tls_version: TlsVersion::Tls13,
+            tls_version,
             sni: sni.as_deref(),
             certificate_id: certificate,
             correlation: CorrelationId(correlation),
@@ -427,8 +442,8 @@ fn the_default_of_an_event_is_found_again() {
 fn values_written_by_hand() {
     let event = NetworkConnection {
         connection_id: Id128([0x11; 16]),
-        process_key: ProcessKey([0x22; 16]),
-        pid: 4321,
+        process_key: Some(ProcessKey([0x22; 16])),
+        pid: Some(4321),
         image_path: Some("/usr/bin/fetch"),
         uid: Some(1000),
         user: None,
@@ -437,12 +452,12 @@ fn values_written_by_hand() {
         local: Some("192.0.2.7:50000".parse().unwrap()),
         remote: Some("[2001:db8::5]:443".parse().unwrap()),
         remote_host: Some("example.com"),
-        bytes_sent: 1 << 40,
-        bytes_received: 0,
-        packets_sent: 3,
+        bytes_sent: Some(1 << 40),
+        bytes_received: Some(0),
+        packets_sent: Some(3),
         started: Some(Timestamp(-1)),
         round_trip: Some(Duration::from_micros(12_345)),
-        tls_version: TlsVersion::Tls13,
+        tls_version: Some(TlsVersion::Tls13),
         certificate_id: Some([0x33; 32]),
         correlation: CorrelationId(0xfeed),
         ..NetworkConnection::default()
@@ -467,7 +482,7 @@ fn values_written_by_hand() {
         ("bytes_sent", Value::U(1 << 40)),
         ("bytes_received", Value::U(0)),
         ("packets_sent", Value::U(3)),
-        ("packets_received", Value::U(0)),
+        ("packets_received", Value::Absent),
         ("started", Value::Time(-1)),
         ("ended", Value::Absent),
         ("round_trip", Value::Duration(12_345_000)),

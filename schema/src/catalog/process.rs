@@ -44,6 +44,45 @@ pub enum Integrity {
     Protected = 6,
 }
 
+/// How a process ended.
+#[derive(FieldEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[event(crate = "crate")]
+#[repr(u8)]
+pub enum ProcessEnding {
+    /// Not known: it was noticed only that it is gone.
+    #[default]
+    Unknown = 0,
+    /// It ended itself, with an exit code of 0.
+    Success = 1,
+    /// It ended itself, with another exit code.
+    #[value("exit code")]
+    ExitCode = 2,
+    /// A signal ended it.
+    Signal = 3,
+    /// A signal ended it, and its memory was dumped.
+    #[value("signal, core dumped")]
+    CoreDump = 4,
+}
+
+/// Permission bits of a file, as of `chmod`.
+#[derive(FieldFlags, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[event(crate = "crate")]
+#[flags(
+    SETUID = 0o4000,
+    SETGID = 0o2000,
+    STICKY = 0o1000,
+    OWNER_READ = 0o400,
+    OWNER_WRITE = 0o200,
+    OWNER_EXECUTE = 0o100,
+    GROUP_READ = 0o40,
+    GROUP_WRITE = 0o20,
+    GROUP_EXECUTE = 0o10,
+    OTHER_READ = 0o4,
+    OTHER_WRITE = 0o2,
+    OTHER_EXECUTE = 0o1
+)]
+pub struct FileMode(pub u32);
+
 /// Attributes of a file.
 ///
 /// `executable`, `setuid`, `setgid`, `sticky`, `world_writable` stand in its mode; `read_only` means that nobody may
@@ -87,30 +126,31 @@ pub struct Namespaces(pub u32);
     text = "{image_path} was launched by {parent_path} as process {pid}"
 )]
 pub struct ProcessStart<'a> {
-    /// Stable key of the process: the same in all events about it, whatever becomes of its process id.
+    /// Stable key of the process: the same in all events about it, whatever becomes of its process id. Absent if it had
+    /// ended before its start time could be read.
     #[field(public)]
-    pub process_key: ProcessKey,
+    pub process_key: Option<ProcessKey>,
     /// Process id.
     #[field(public)]
     pub pid: u32,
-    /// Stable key of the parent; zero if it is not known.
+    /// Stable key of the parent; absent if it is not known.
     #[field(public)]
-    pub parent_key: ProcessKey,
-    /// Process id of the parent; 0 if it is not known.
+    pub parent_key: Option<ProcessKey>,
+    /// Process id of the parent.
     #[field(public)]
-    pub parent_pid: u32,
+    pub parent_pid: Option<u32>,
     /// Stable keys of the ancestors, the parent first; may be empty or cut.
     #[field(public)]
     pub ancestor_keys: &'a [ProcessKey],
-    /// Path of the process's program.
+    /// Path of the process's program; only its name where the path cannot be read.
     #[field(personal)]
     pub image_path: &'a str,
-    /// Path of the parent's program; empty if it is not known.
+    /// Path of the parent's program; only its name where the path cannot be read.
     #[field(personal)]
-    pub parent_path: &'a str,
+    pub parent_path: Option<&'a str>,
     /// Command line, its arguments separated by blanks.
     #[field(personal, max = 16384)]
-    pub command_line: &'a str,
+    pub command_line: Option<&'a str>,
     /// Working directory.
     #[field(personal)]
     pub working_directory: Option<&'a str>,
@@ -119,7 +159,7 @@ pub struct ProcessStart<'a> {
     pub environment_names: &'a [&'a str],
     /// Real user id.
     #[field(personal)]
-    pub uid: u32,
+    pub uid: Option<u32>,
     /// Name of the user.
     #[field(personal)]
     pub user: Option<&'a str>,
@@ -131,13 +171,13 @@ pub struct ProcessStart<'a> {
     pub login_uid: Option<u32>,
     /// Effective capabilities, the kernel's bit mask; 0 is none.
     #[field(public)]
-    pub capabilities: u64,
+    pub capabilities: Option<u64>,
     /// Integrity level.
     #[field(public)]
-    pub integrity: Integrity,
+    pub integrity: Option<Integrity>,
     /// Namespaces of its own.
     #[field(public)]
-    pub namespaces: Namespaces,
+    pub namespaces: Option<Namespaces>,
     /// Path of its control group.
     #[field(personal)]
     pub cgroup: Option<&'a str>,
@@ -153,7 +193,7 @@ pub struct ProcessStart<'a> {
     /// Process id of the debugger that traces it.
     #[field(public)]
     pub traced_by: Option<u32>,
-    /// When it was launched.
+    /// When it was launched; of a copy of its parent, when it was made.
     #[field(public)]
     pub started: Timestamp,
     /// How it was launched.
@@ -162,9 +202,9 @@ pub struct ProcessStart<'a> {
     /// Whether another process put code into it as it was launched.
     #[field(public)]
     pub injected: Option<bool>,
-    /// Size of the program's file; 0 if it is not known.
+    /// Size of the program's file.
     #[field(public, unit = "bytes")]
-    pub size: u64,
+    pub size: Option<u64>,
     /// When the program's file was created.
     #[field(public)]
     pub created: Option<Timestamp>,
@@ -173,7 +213,7 @@ pub struct ProcessStart<'a> {
     pub modified: Option<Timestamp>,
     /// Attributes of the program's file.
     #[field(public)]
-    pub attributes: FileAttributes,
+    pub attributes: Option<FileAttributes>,
     /// SHA-256 of the program's file: joins it to its `module.image`.
     #[field(public)]
     pub sha256: Option<[u8; 32]>,
@@ -192,18 +232,21 @@ pub struct ProcessStart<'a> {
     name = "process.exit",
     category = "process",
     level = "info",
-    text = "process {pid} ({image_path}) ended with code {exit_code} after {lifetime}"
+    text = "process {pid} ({image_path}) ended after {lifetime}: {ending}"
 )]
 pub struct ProcessExit<'a> {
     /// Stable key of the process, as in its `process.start`.
     #[field(public)]
-    pub process_key: ProcessKey,
+    pub process_key: Option<ProcessKey>,
     /// Process id.
     #[field(public)]
     pub pid: u32,
-    /// Path of its program.
+    /// Path of its program; only its name where the path cannot be read.
     #[field(personal)]
     pub image_path: &'a str,
+    /// How it ended.
+    #[field(public)]
+    pub ending: ProcessEnding,
     /// Exit code; absent if a signal ended it or the code is not known.
     #[field(public)]
     pub exit_code: Option<i32>,
@@ -213,7 +256,7 @@ pub struct ProcessExit<'a> {
     /// When it ended.
     #[field(public)]
     pub ended: Timestamp,
-    /// How long it ran, or was watched.
+    /// How long it ran, from its creation.
     #[field(public)]
     pub lifetime: Option<Duration>,
     /// Story it belongs to: the same as of its launch.

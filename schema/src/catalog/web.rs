@@ -128,9 +128,9 @@ pub struct WebVisit<'a> {
     /// Number of the frame in the tab; 0 is the page itself.
     #[field(public)]
     pub frame: Option<u32>,
-    /// Stable key of the browser's process; zero if it is not known.
+    /// Stable key of the browser's process; absent if it is not known.
     #[field(public)]
-    pub process_key: ProcessKey,
+    pub process_key: Option<ProcessKey>,
     /// User agent as the browser names itself.
     #[field(personal)]
     pub user_agent: Option<&'a str>,
@@ -195,9 +195,9 @@ pub struct WebLogin<'a> {
     /// Whether it succeeded; absent if that is not known.
     #[field(public)]
     pub succeeded: Option<bool>,
-    /// Stable key of the browser's process; zero if it is not known.
+    /// Stable key of the browser's process; absent if it is not known.
     #[field(public)]
-    pub process_key: ProcessKey,
+    pub process_key: Option<ProcessKey>,
     /// Story it belongs to: the same as of the visit.
     #[field(public)]
     pub correlation: CorrelationId,
@@ -256,9 +256,9 @@ pub struct WebCookies<'a> {
     /// Size of the cookie file.
     #[field(public, unit = "bytes")]
     pub file_size: Option<u64>,
-    /// Stable key of the browser's process; zero if it is not known.
+    /// Stable key of the browser's process; absent if it is not known.
     #[field(public)]
-    pub process_key: ProcessKey,
+    pub process_key: Option<ProcessKey>,
     /// Story it belongs to: the same as of the visit.
     #[field(public)]
     pub correlation: CorrelationId,

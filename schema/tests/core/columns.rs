@@ -48,7 +48,7 @@ impl Stream {
         assert!(walk.is_regular);
         assert_eq!((walk.len, walk.events), (self.bytes.len(), self.events));
         let mut columns = Vec::new();
-        encoder.encode(&self.bytes, &mut columns);
+        encoder.encode(&self.bytes, &mut columns, &mut || {});
         assert!(decode(&columns, self.bytes.len()).expect("what was encoded") == self.bytes);
         columns
     }
@@ -195,7 +195,7 @@ proptest! {
             let walk = encoder.walk(&stream.bytes, stream.bytes.len(), &mut |_| Some(layout.clone()));
             prop_assert!(walk.is_regular);
             let mut columns = Vec::new();
-            encoder.encode(&stream.bytes, &mut columns);
+            encoder.encode(&stream.bytes, &mut columns, &mut || {});
             prop_assert!(decode(&columns, stream.bytes.len()).as_deref() == Some(&stream.bytes[..]));
         }
     }
@@ -208,7 +208,7 @@ proptest! {
         let layout = layout();
         encoder.walk(&stream.bytes, stream.bytes.len(), &mut |_| Some(layout.clone()));
         let mut columns = Vec::new();
-        encoder.encode(&stream.bytes, &mut columns);
+        encoder.encode(&stream.bytes, &mut columns, &mut || {});
         prop_assert!(decode(&columns[..cut.index(columns.len())], stream.bytes.len()).is_none());
         for (at, byte) in changes {
             let at = at.index(columns.len());
@@ -230,7 +230,7 @@ proptest! {
         prop_assert!(walk.len <= bytes.len());
         if walk.is_regular && walk.len != 0 {
             let mut columns = Vec::new();
-            encoder.encode(&bytes, &mut columns);
+            encoder.encode(&bytes, &mut columns, &mut || {});
             prop_assert!(decode(&columns, walk.len).is_some());
         }
     }

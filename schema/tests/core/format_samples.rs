@@ -455,7 +455,7 @@ fn data_block(codec: Codec, from: u64) -> Rows {
     let mut encoder = Encoder::default();
     let walk = encoder.walk(&raw, raw.len(), &mut |_| Some(Layout::of(Sample::SCHEMA)));
     assert!(walk.is_regular && walk.len == raw.len());
-    encoder.encode(&raw, &mut columns);
+    encoder.encode(&raw, &mut columns, &mut || {});
     let mut stored = Vec::new();
     match codec {
         Codec::Raw => stored.clone_from(&raw),

@@ -57,7 +57,7 @@ fn message(s: &Story, n: &mut Numbers, visitor: &mut impl Visitor) {
         verdict: n.pick([Verdict::Clean, Verdict::Phishing, Verdict::Spam]),
         action: n.pick([Disposition::Allowed, Disposition::Quarantined]),
         folder: n.maybe("INBOX"),
-        process_key: s.process_key,
+        process_key: Some(s.process_key),
         login: n.maybe("alex"),
         password: n.maybe("hunter2"),
         correlation: s.correlation,
@@ -85,7 +85,7 @@ fn message(s: &Story, n: &mut Numbers, visitor: &mut impl Visitor) {
         end_to_end: n.chance(),
         verdict: n.pick([Verdict::Clean, Verdict::Suspicious]),
         action: Disposition::Allowed,
-        process_key: s.process_key,
+        process_key: Some(s.process_key),
         correlation: s.correlation,
         parent_correlation: s.parent_correlation,
     });
@@ -111,7 +111,7 @@ fn web(s: &Story, n: &mut Numbers, visitor: &mut impl Visitor) {
         resource: n.pick([ResourceKind::Page, ResourceKind::Script, ResourceKind::Download]),
         tab: n.maybe(3),
         frame: n.maybe(0),
-        process_key: s.browser_key,
+        process_key: Some(s.browser_key),
         user_agent: n.maybe("Mozilla/5.0 (X11; Linux x86_64) Example/1.0"),
         server: n.maybe(s.remote.ip()),
         connection_id: n.maybe(s.connection_id),
@@ -131,7 +131,7 @@ fn web(s: &Story, n: &mut Numbers, visitor: &mut impl Visitor) {
         token: n.maybe("example-bearer-token"),
         authentication: n.pick([Authentication::Form, Authentication::Basic, Authentication::Bearer]),
         succeeded: n.maybe(true),
-        process_key: s.browser_key,
+        process_key: Some(s.browser_key),
         correlation: s.correlation,
         parent_correlation: s.parent_correlation,
     });
@@ -149,7 +149,7 @@ fn web(s: &Story, n: &mut Numbers, visitor: &mut impl Visitor) {
         count: 2,
         file_path: n.maybe("/home/alex/.mozilla/firefox/x.default/cookies.sqlite"),
         file_size: n.maybe(524_288),
-        process_key: s.browser_key,
+        process_key: Some(s.browser_key),
         correlation: s.correlation,
         parent_correlation: s.parent_correlation,
     });
@@ -197,7 +197,7 @@ fn certificate(s: &Story, n: &mut Numbers, visitor: &mut impl Visitor) {
         host: n.maybe(s.host),
         port: n.maybe(443),
         der: n.maybe(&[0x30, 0x82, 0x01, 0x0a]),
-        process_key: s.browser_key,
+        process_key: Some(s.browser_key),
         correlation: s.correlation,
     });
 }

@@ -54,16 +54,26 @@ impl Dictionary {
     }
 
     /// Values of the same width, at `offset` in each of these records. False if they are too many.
-    pub(super) fn fill_fixed(&mut self, raw: &[u8], records: &[u32], offset: usize, width: usize) -> bool {
+    /// `pace` is called for every 4 KiB or so of `raw`.
+    pub(super) fn fill_fixed(
+        &mut self,
+        raw: &[u8],
+        records: &[u32],
+        offset: usize,
+        width: usize,
+        pace: Option<&mut dyn FnMut()>,
+    ) -> bool {
+        let mut nothing = || {};
+        let pace = pace.unwrap_or(&mut nothing);
         match width.div_ceil(8) {
-            1 => self.fill_words::<1>(raw, records, offset, width),
-            2 => self.fill_words::<2>(raw, records, offset, width),
-            3 => self.fill_words::<3>(raw, records, offset, width),
-            4 => self.fill_words::<4>(raw, records, offset, width),
-            5 => self.fill_words::<5>(raw, records, offset, width),
-            6 => self.fill_words::<6>(raw, records, offset, width),
-            7 => self.fill_words::<7>(raw, records, offset, width),
-            MAX_WORDS => self.fill_words::<MAX_WORDS>(raw, records, offset, width),
+            1 => self.fill_words::<1>(raw, records, offset, width, pace),
+            2 => self.fill_words::<2>(raw, records, offset, width, pace),
+            3 => self.fill_words::<3>(raw, records, offset, width, pace),
+            4 => self.fill_words::<4>(raw, records, offset, width, pace),
+            5 => self.fill_words::<5>(raw, records, offset, width, pace),
+            6 => self.fill_words::<6>(raw, records, offset, width, pace),
+            7 => self.fill_words::<7>(raw, records, offset, width, pace),
+            MAX_WORDS => self.fill_words::<MAX_WORDS>(raw, records, offset, width, pace),
             _ => {
                 let len = width as u32;
                 let spans = records.iter().map(|at| Span { at: at + offset as u32, len });
@@ -78,14 +88,20 @@ impl Dictionary {
         records: &[u32],
         offset: usize,
         width: usize,
+        pace: &mut dyn FnMut(),
     ) -> bool {
         let shift = self.clear(records.len());
+        let mut next_pace = 0;
         // The last word ends with the value; what it holds of bytes before the value is shifted out.
         let last = width.wrapping_sub(8);
         let cut = 8 * (8 * N - width) as u32;
         self.ids.resize(records.len(), 0);
         for (at, place) in records.iter().zip(&mut self.ids) {
             let at = *at as usize + offset;
+            if at >= next_pace {
+                next_pace = at + 4096;
+                pace();
+            }
             let mut row = [0_u64; N];
             let mut hash = 0_u64;
             for (i, word) in row.iter_mut().enumerate() {
@@ -113,7 +129,9 @@ impl Dictionary {
                     break *entry - 1;
                 }
                 let known = (usize::from(*entry) - 1) * N;
-                if self.words.get(known..known + N) == Some(&row[..]) {
+                // Not `==` of slices: that would go through memory, and wait for it.
+                let words = self.words.get(known..known + N).unwrap_or_default();
+                if words.iter().zip(&row).fold((N ^ words.len()) as u64, |d, (a, b)| d | (a ^ b)) == 0 {
                     break *entry - 1;
                 }
                 probes += 1;
@@ -198,26 +216,28 @@ const fn id_width(distinct: usize) -> usize {
     if distinct <= 256 { 1 } else { 2 }
 }
 
+/// A hash of all bytes: four products at a time that do not wait for each other.
+#[inline]
 fn hash(value: &[u8]) -> u64 {
-    let mut sum = [value.len() as u64, 0x2545_f491_4f6c_dd1d];
-    let (chunks, rest) = value.as_chunks::<16>();
-    let fold = |sum: [u64; 2], a: u64, b: u64| {
-        [
-            (sum[0] ^ a).wrapping_mul(FACTOR).rotate_left(29),
-            (sum[1] ^ b).wrapping_mul(0xd6e8_feb8_6659_fd93).rotate_left(31),
-        ]
-    };
-    for chunk in chunks {
-        sum = fold(sum, load(chunk, 0), load(chunk, 8));
-    }
-    if !rest.is_empty() {
-        let mut last = [0; 16];
-        for (to, from) in last.iter_mut().zip(rest) {
-            *to = *from;
+    let mut sums = [value.len() as u64, 0x2545_f491_4f6c_dd1d, 0x9fb2_1c65_1e98_df25, 0xd1b5_4a32_d192_ed03];
+    let mut fold = |words: [u64; 4]| {
+        for (sum, word) in sums.iter_mut().zip(words) {
+            *sum = (*sum ^ word).wrapping_mul(FACTOR).rotate_left(29);
         }
-        sum = fold(sum, load(&last, 0), load(&last, 8));
+    };
+    let four = |c: &[u8; 32]| [load(c, 0), load(c, 8), load(c, 16), load(c, 24)];
+    if let Some(last) = value.last_chunk::<32>() {
+        value.as_chunks::<32>().0.iter().for_each(|chunk| fold(four(chunk)));
+        // Overlaps the one before: a byte that is taken twice does no harm.
+        fold(four(last));
+    } else if let (Some(first), Some(last)) = (value.first_chunk::<16>(), value.last_chunk::<16>()) {
+        fold([load(first, 0), load(first, 8), load(last, 0), load(last, 8)]);
+    } else {
+        let middle = value.len().saturating_sub(8);
+        fold([load(value, 0), load(value, middle), 0, 0]);
     }
-    (sum[0] ^ sum[1].rotate_left(17)).wrapping_mul(0xd6e8_feb8_6659_fd93)
+    let [a, b, c, d] = sums;
+    (a ^ b.rotate_left(17) ^ c.rotate_left(34) ^ d.rotate_left(51)).wrapping_mul(0xd6e8_feb8_6659_fd93)
 }
 
 /// A column that is being read: gives the rows one after the other.

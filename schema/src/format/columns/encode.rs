@@ -8,6 +8,8 @@ use crate::limits::{MAX_EVENTS, MAX_RECORD};
 
 /// Blocks for which a column that had too many distinct values gets no dictionary.
 const SKIP: u8 = 15;
+/// Rows from which on a dictionary that was not worth it is remembered.
+const WORTH_NOTING: usize = 256;
 
 /// What [`Encoder::walk`] found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,7 +61,11 @@ impl Memory {
         }
     }
 
-    fn failed(&mut self, index: usize) {
+    /// A dictionary was not worth it. Few rows (the rest of a lap, a quiet time) say nothing about the next block.
+    fn failed(&mut self, index: usize, rows: usize) {
+        if rows < WORTH_NOTING {
+            return;
+        }
         if let Some(n) = self.skip.get_mut(index) {
             *n = SKIP;
         }
@@ -197,7 +203,10 @@ impl Encoder {
     }
 
     /// Writes the records that [`Encoder::walk`] walked over; `raw` is the same bytes.
-    pub fn encode(&mut self, raw: &[u8], out: &mut Vec<u8>) {
+    ///
+    /// `pace` is called whenever some records (of about 4 KiB) are done, so that the caller can have something else
+    /// done by the way, as fetching memory.
+    pub fn encode(&mut self, raw: &[u8], out: &mut Vec<u8>, pace: &mut dyn FnMut()) {
         out.clear();
         out.extend_from_slice(&(self.order.len() as u32).to_le_bytes());
         out.extend_from_slice(&self.pad.to_le_bytes());
@@ -212,7 +221,7 @@ impl Encoder {
         for index in 0..self.used {
             let Some(rows) = self.rows.get_mut(index) else { break };
             let mut rows = std::mem::take(rows);
-            self.encode_rows(raw, &rows, out);
+            self.encode_rows(raw, &rows, out, pace);
             rows.at.clear();
             if let Some(place) = self.rows.get_mut(index) {
                 *place = rows;
@@ -220,7 +229,7 @@ impl Encoder {
         }
     }
 
-    fn encode_rows(&mut self, raw: &[u8], rows: &Rows, out: &mut Vec<u8>) {
+    fn encode_rows(&mut self, raw: &[u8], rows: &Rows, out: &mut Vec<u8>, pace: &mut dyn FnMut()) {
         let mut none = Memory::default();
         let event = usize::from(rows.shape.key as u16);
         let is_loss = rows.shape.is_loss();
@@ -229,17 +238,19 @@ impl Encoder {
             _ => Memory::default(),
         };
         let count = rows.at.len();
+        // Every column goes over all records; the first one keeps the pace.
+        let mut pace = Some(pace);
         let mut column = 0;
         // The fixed part as a whole, if enough of its rows are equal.
         let mut is_whole = rows.fixed == 0;
         if rows.fixed != 0 && count > 1 && memory.wants(column) {
-            let found = self.dictionary.fill_fixed(raw, &rows.at, HEADER_LEN, rows.fixed);
+            let found = self.dictionary.fill_fixed(raw, &rows.at, HEADER_LEN, rows.fixed, pace.take());
             if found && self.dictionary.cost(false) * 2 <= rows.fixed * count {
                 out.push(1);
                 self.dictionary.encode(raw, false, out);
                 is_whole = true;
             } else {
-                memory.failed(column);
+                memory.failed(column, count);
             }
         }
         column += 1;
@@ -297,22 +308,22 @@ impl Encoder {
             self.values.extend(rows.at.iter().map(|at| load(raw, *at as usize + offset + width - 8) >> cut));
             let choice = Choice::of(&self.values, width);
             if choice.width >= 4 && memory.wants(column) {
-                let found = self.dictionary.fill_fixed(raw, &rows.at, offset, width);
+                let found = self.dictionary.fill_fixed(raw, &rows.at, offset, width, None);
                 if found && self.dictionary.cost(false) + 16 <= rows.at.len() * choice.width {
                     out.push(1);
                     return self.dictionary.encode(raw, false, out);
                 }
-                memory.failed(column);
+                memory.failed(column, rows.at.len());
             }
             out.push(0);
             return choice.encode(&self.values, out);
         }
         if memory.wants(column) {
-            let found = self.dictionary.fill_fixed(raw, &rows.at, offset, width);
+            let found = self.dictionary.fill_fixed(raw, &rows.at, offset, width, None);
             if found && self.dictionary.cost(false) < rows.at.len() * width {
                 return self.dictionary.encode(raw, false, out);
             }
-            memory.failed(column);
+            memory.failed(column, rows.at.len());
         }
         let spans = rows.at.iter().map(|at| Span { at: at + offset as u32, len: width as u32 });
         encode_plain(raw, spans, out);
@@ -333,7 +344,7 @@ impl Encoder {
             if found && self.dictionary.cost(with_lengths) < total {
                 return self.dictionary.encode(raw, with_lengths, out);
             }
-            memory.failed(column);
+            memory.failed(column, self.spans.len());
         }
         encode_plain(raw, self.spans.iter().copied(), out);
     }

@@ -5,6 +5,16 @@ use tracewell::Tracer;
 use tracewell::control::{Control, EnableRequest};
 use tracewell::dirs::Dirs;
 
+/// W0: no field.
+#[derive(Event, Clone, Copy, Debug)]
+#[event(
+    name = "custom.heartbeat",
+    category = "custom",
+    level = "info",
+    text = "heartbeat agent is alive and has nothing to report"
+)]
+pub struct Heartbeat {}
+
 /// W1: a network record of 21 bytes, 40 with its header and padding.
 #[derive(Event, Clone, Copy, Debug)]
 #[event(name = "custom.net", category = "custom", level = "info", text = "{source} -> {destination}")]

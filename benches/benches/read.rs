@@ -12,7 +12,7 @@ use criterion::{
     BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime,
 };
 use tracewell::emit;
-use tracewell_benches::{Launch, Net, Rig};
+use tracewell_benches::events::{Launch, Net, Rig};
 use tracewell_reader::{Filter, Form, Item, Trace};
 use tracewell_schema::Value;
 

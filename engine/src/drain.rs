@@ -36,8 +36,8 @@ const FETCHED_AT_ONCE: u64 = 4096;
 const IN_FLIGHT: usize = 8;
 /// Bounds of the time between two looks at the rings.
 const SHORTEST_POLL: Duration = Duration::from_micros(250);
-const LONGEST_POLL: Duration = Duration::from_millis(20);
-const CONTROL_POLL: Duration = Duration::from_millis(20);
+const LONGEST_POLL: Duration = Duration::from_millis(50);
+const CONTROL_POLL: Duration = Duration::from_millis(50);
 const CLOCK_PERIOD: Duration = Duration::from_secs(1);
 /// Between clock points while nothing is emitted.
 const QUIET_CLOCK_PERIOD: Duration = Duration::from_secs(60);

@@ -98,7 +98,7 @@ pub(crate) fn rate(args: &Args) {
     let barrier = Barrier::new(args.threads + 1);
     let (mut cpu, mut begun) = (0.0, Instant::now());
     std::thread::scope(|scope| {
-        for thread in 0..args.threads {
+        for _ in 0..args.threads {
             let (ours, data, called, producers, barrier) = (&ours, &data, &called, &producers, &barrier);
             scope.spawn(move || {
                 ours.w1(&data.nets[0]);
@@ -112,7 +112,6 @@ pub(crate) fn rate(args: &Args) {
                         ours.w1(&data.nets[n & (NETS - 1)]);
                         n += 1;
                     }
-                    ours.pace(thread, n as u64);
                     due = if rate > 0.0 { due + Duration::from_secs_f64(step) } else { Instant::now() };
                     if let Some(early) = due.checked_duration_since(Instant::now()) {
                         std::thread::sleep(early);

@@ -1,5 +1,6 @@
 //! Integration tests: real processes, real files, real kills.
 
+mod decoder;
 mod hostile;
 mod kill;
 mod off;

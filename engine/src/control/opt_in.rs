@@ -15,7 +15,7 @@ impl Control {
     pub(crate) fn is_opted_in(&self, hash: u64) -> bool {
         // Acquire: what is read below is not older than this generation.
         let generation = self.word(layout::GENERATION).load(Ordering::Acquire);
-        if generation % 2 != 0 {
+        if !generation.is_multiple_of(2) {
             return false;
         }
         let count = self.word(layout::COUNTS).load(Ordering::Relaxed) & 0xffff;

@@ -37,6 +37,8 @@ mod error;
 mod message;
 mod module;
 mod network;
+#[cfg(test)]
+mod own_values;
 mod process;
 mod protection;
 pub mod sample;

@@ -66,7 +66,7 @@ impl Visitor for Stream {
         event.encode(&mut payload);
         self.ticks += 1 << (self.ticks % 41);
         self.put(KIND_EVENT, index, 0, &payload);
-        if self.ticks % 3 == 0 {
+        if self.ticks.is_multiple_of(3) {
             // As with a trailer of reductions.
             payload.extend_from_slice(&[1, 4, 1]);
             self.put(KIND_EVENT, index, 1, &payload);

@@ -3,6 +3,7 @@
 mod bytes;
 mod columns;
 mod common;
+mod format_samples;
 mod hostile;
 mod reductions;
 mod round_trip;

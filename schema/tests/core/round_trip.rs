@@ -2,6 +2,7 @@
 
 use crate::common::{Every, Values, cut, encode, values};
 use proptest::prelude::*;
+use tracewell_schema::limits::MAX_RECORD;
 use tracewell_schema::value::{List, Text};
 use tracewell_schema::{Event, Plan, Reduction, Schema, Value, decode_event};
 
@@ -88,6 +89,17 @@ proptest! {
     #[test]
     fn every_type(v in values()) {
         v.with(|event| check(&v, &encode(event), false));
+    }
+
+    #[test]
+    fn the_short_way_writes_the_same(v in values()) {
+        v.with(|event| {
+            let mut out = vec![0x55; event.short_len().min(MAX_RECORD)];
+            if event.short_len() <= MAX_RECORD {
+                event.encode_short(&mut out);
+                check(&v, &out, false);
+            }
+        });
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::{CorrelationId, Id128, ProcessKey, Timestamp};
 /// Is shown events of different types.
 pub trait Visitor {
     /// Is called for each event.
-    fn event<E: Event>(&mut self, event: &E);
+    fn event<E: Event + std::fmt::Debug>(&mut self, event: &E);
 }
 
 /// Shows one instance of every event of the catalog; other seeds give other values.

@@ -21,7 +21,7 @@ pub(super) struct Span {
 }
 
 impl Span {
-    pub(super) fn of<'a>(self, raw: &'a [u8]) -> &'a [u8] {
+    pub(super) fn of(self, raw: &[u8]) -> &[u8] {
         let at = self.at as usize;
         raw.get(at..at + self.len as usize).unwrap_or_default()
     }

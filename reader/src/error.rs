@@ -52,7 +52,10 @@ impl ReadError {
             Self::Unreadable { source, .. } | Self::Output { source, .. } => source.to_string(),
             Self::NoTrace { .. } => "holds no trace".to_owned(),
             Self::Version { found, .. } => {
-                format!("has format version {}.{}, this reader knows {MAJOR}.{MINOR}", found.0, found.1)
+                let (major, minor) = found;
+                format!(
+                    "has format version {major}.{minor}, this reader knows {MAJOR}.{MINOR}; use a newer tracewell"
+                )
             }
             Self::Foreign { what, .. } => what.clone(),
         }
@@ -73,7 +76,7 @@ impl fmt::Display for ReadError {
                 path.display()
             ),
             Self::Version { path, .. } => {
-                write!(f, "{} {}; use a newer tracewell", path.display(), self.reason())
+                write!(f, "{} {}", path.display(), self.reason())
             }
             Self::Foreign { path, what } => {
                 write!(f, "{} cannot be used: {what}; name a file that tracewell wrote", path.display())

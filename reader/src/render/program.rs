@@ -1,14 +1,14 @@
 //! How the events of one type are rendered, worked out once: which literal text, then which bytes of the payload, as
 //! what. Rendering one is a loop over the steps, without a look at the schema.
 
-use tracewell_schema::{FieldSchema, FieldType, FieldValue, Reduction, Schema, Value, decode_field};
+use tracewell_schema::{FieldSchema, FieldType, FieldValue, Reduction, Schema, decode_field};
 
 use super::buffer::{Buffer, Literal};
 use super::escape::Escaped;
 use super::number::{push_hex, push_i64, push_u64};
 use super::template::{Part, Template};
 use super::time::push_utc;
-use super::value::{is_reduced, push_text, push_value};
+use super::value::{is_reduced, push_text, push_value, says_nothing};
 
 /// The program of an event type: what follows the source of an event in its line.
 #[derive(Clone, Debug, Default)]
@@ -259,7 +259,7 @@ impl Other {
     ) -> Option<()> {
         let value = decode_field(&schema.ty, fixed, variable).ok()?;
         let field = FieldValue { schema, value, reduction: schema.reduction };
-        let is_left_out = self.quoted && value == Value::Absent && !is_reduced(&field);
+        let is_left_out = self.quoted && says_nothing(&field) && !is_reduced(&field);
         if !is_left_out {
             out.push_literal(before);
             push_value(out, &field, self.quoted);
@@ -268,11 +268,17 @@ impl Other {
     }
 }
 
-/// Whether a value may be absent, so that its label is too.
+/// Whether a value may be left out, so that its label is too.
 const fn may_be_absent(ty: &FieldType) -> bool {
     matches!(
         ty,
-        FieldType::Optional(_) | FieldType::Ip | FieldType::Socket | FieldType::Secret | FieldType::Id64
+        FieldType::Optional(_)
+            | FieldType::Ip
+            | FieldType::Socket
+            | FieldType::Secret
+            | FieldType::Id64
+            | FieldType::List(_)
+            | FieldType::Enum(_)
     )
 }
 

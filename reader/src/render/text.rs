@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use tracewell_schema::format::record::LossReason;
-use tracewell_schema::{EventValues, Reduction, Value};
+use tracewell_schema::{EventValues, Reduction};
 
 use super::buffer::Buffer;
 use super::escape::put_escaped;
@@ -11,7 +11,7 @@ use super::number::push_u64;
 use super::program::Scratch;
 use super::template::{Part, Template};
 use super::time::TimeText;
-use super::value::{is_reduced, push_value};
+use super::value::{is_reduced, push_value, says_nothing};
 use crate::item::{EventRef, Item};
 use crate::trace::ProcessInfo;
 
@@ -131,7 +131,7 @@ pub(crate) fn fields_one_by_one(out: &mut Buffer, template: &Template, values: &
     out.push_str(&template.event);
     for (index, field) in fields.iter().enumerate() {
         let is_shown = template.shows.get(index).copied().unwrap_or(false);
-        let is_absent = field.value == Value::Absent && !is_reduced(field);
+        let is_absent = says_nothing(field) && !is_reduced(field);
         if is_shown || is_absent || field.reduction == Reduction::Off {
             continue;
         }

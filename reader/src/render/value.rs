@@ -200,3 +200,13 @@ mod tests {
         }
     }
 }
+
+/// Whether a value tells nothing that its absence would not: lines are read by people. (JSON has them all.)
+pub(crate) fn says_nothing(field: &FieldValue<'_>) -> bool {
+    match &field.value {
+        Value::Absent => true,
+        Value::List(list) => list.bytes.is_empty() && !list.cut,
+        Value::Enum(number) => field.schema.ty.enum_name(*number) == Some("unknown"),
+        _ => false,
+    }
+}

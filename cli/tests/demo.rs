@@ -309,16 +309,11 @@ fn each_session_has_the_images_and_while_nothing_is_on_the_sensor_rests() {
     let (used, passed) = (watch.ticks() - before, began.elapsed().as_millis() as u64 / 10);
     assert!(used * 100 < passed * 10, "{used} of {passed} ticks");
 
-    let mut sessions = std::collections::BTreeSet::new();
+    let sessions = || list(&place.base().join("sessions"));
     for _ in 0..2 {
+        let before = sessions();
         place.run(&["enable"]).ok();
-        let known: Vec<_> = std::fs::read_dir(place.base().join("sessions")).unwrap().flatten().collect();
-        let session = known
-            .into_iter()
-            .map(|e| e.path())
-            .max_by_key(|p| std::fs::metadata(p).unwrap().modified().unwrap());
-        let session = session.unwrap();
-        assert!(sessions.insert(session.clone()));
+        let session = sessions().into_iter().find(|s| !before.contains(s)).unwrap();
         let images = || {
             let output = place.run(&["read", "--stdout", "--format", "json", session.to_str().unwrap()]);
             let lines =

@@ -34,6 +34,8 @@ pub(crate) const BLOCK: usize = 256 * 1024;
 const FETCHED_AT_ONCE: u64 = 4096;
 /// Blocks on their way to the writer.
 const IN_FLIGHT: usize = 8;
+/// The drain is so busy, in 1/1024 of its time, that LZ4 must wait.
+const MOSTLY_BUSY: u64 = 600;
 /// Bounds of the time between two looks at the rings.
 const SHORTEST_POLL: Duration = Duration::from_micros(250);
 const LONGEST_POLL: Duration = Duration::from_millis(50);
@@ -125,6 +127,8 @@ struct Drain<'a> {
     columns: Vec<u8>,
     rings: Vec<Arc<Ring>>,
     poll: Duration,
+    /// Share of the last few milliseconds that the drain was at work, in 1/1024.
+    busy: u64,
 }
 
 impl<'a> Drain<'a> {
@@ -139,6 +143,7 @@ impl<'a> Drain<'a> {
             columns: Vec::new(),
             rings: Vec::new(),
             poll: SHORTEST_POLL,
+            busy: 0,
         }
     }
 
@@ -152,6 +157,7 @@ impl<'a> Drain<'a> {
             if is_coarse {
                 clock::publish();
             }
+            let begun = Instant::now();
             // Acquire: what the asking thread emitted before is seen below.
             let ticket = self.state.flush.asked.load(Ordering::Acquire);
             let fullest = self.pass(ticket != asked);
@@ -185,8 +191,19 @@ impl<'a> Drain<'a> {
             }
             self.adapt(fullest);
             let most = if is_coarse { clock::COARSE_RESOLUTION * 3 / 4 } else { CONTROL_POLL };
+            let worked = begun.elapsed();
             thread::park_timeout(self.poll.min(most));
+            self.note_load(worked, begun.elapsed());
         }
+    }
+
+    /// Takes note of a round in which the drain worked for some of the time.
+    fn note_load(&mut self, worked: Duration, passed: Duration) {
+        let (worked, passed) = (worked.as_nanos() as u64, passed.as_nanos() as u64);
+        let share = worked.saturating_mul(1024) / passed.max(1);
+        // The longer a round, the more it counts; four milliseconds are all of it.
+        let weight = passed.min(4_000_000);
+        self.busy = (self.busy * (4_000_000 - weight) + share * weight) / 4_000_000;
     }
 
     /// Sets the time until the next look: so that at the present rate the fastest ring will be about a quarter full.
@@ -260,7 +277,8 @@ impl<'a> Drain<'a> {
         let to = head.min(lap_end).min(read + BLOCK as u64);
         // In haste blocks go without LZ4: loss must begin only where memory or disk bandwidth ends.
         let backlog = head.wrapping_sub(ring.cursor().released());
-        let is_hasty = backlog > capacity / 2 || self.jobs.len() >= IN_FLIGHT - 2;
+        let is_hasty =
+            self.busy > MOSTLY_BUSY || backlog > capacity / 2 || self.jobs.len() >= IN_FLIGHT - 2;
         if is_hasty {
             self.tender.note_haste();
         }

@@ -101,6 +101,8 @@ pub struct Summary {
     pub law_open: usize,
     /// Largest error of the times, ns.
     pub clock_error: u32,
+    /// How much older than its event a time of a component with a coarse clock can be, ns; 0 if there is none.
+    pub coarse_resolution: u32,
 }
 
 /// Most damaged parts that are listed.
@@ -157,6 +159,10 @@ impl Summary {
                 utc(last),
                 self.clock_error
             );
+            if self.coarse_resolution != 0 {
+                let millis = f64::from(self.coarse_resolution) / 1e6;
+                let _ = writeln!(out, "times of components with a coarse clock are up to {millis} ms early");
+            }
         }
         if self.shown != self.events {
             let _ = writeln!(out, "{} events shown by the filter", self.shown);

@@ -478,7 +478,9 @@ impl Builder {
             let points = std::mem::take(&mut process.points);
             let slope = slopes.get(&process.identity.boot_id).map(|(_, slope)| *slope);
             process.clock = ClockMap::new(process.identity.clock, points, slope);
-            trace.summary.clock_error = trace.summary.clock_error.max(process.clock.error);
+            let (error, coarse) = (&mut trace.summary.clock_error, &mut trace.summary.coarse_resolution);
+            *error = (*error).max(process.clock.error);
+            *coarse = (*coarse).max(process.identity.resolution);
         }
         let mut buffer = Buffer::new();
         let mut literal = |push: &dyn Fn(&mut Buffer)| {

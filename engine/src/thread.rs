@@ -56,6 +56,8 @@ thread_local! {
     static CURRENT: Cell<*const Producer> = const { Cell::new(std::ptr::null()) };
     /// Set while this thread is on a cold path, or is one of our own threads: emits are refused.
     static REFUSE: Cell<u32> = const { Cell::new(0) };
+    /// Set when this thread's slots are gone: emits of later destructors are refused.
+    static ENDED: Cell<bool> = const { Cell::new(false) };
     /// Depth of `signal_scope` guards.
     static SIGNAL: Cell<u32> = const { Cell::new(0) };
     static OWNED: RefCell<Owned> = const { RefCell::new(Owned { slots: Vec::new() }) };
@@ -83,7 +85,7 @@ impl Drop for Owned {
     fn drop(&mut self) {
         // Emits from destructors that run after this one find no slot and no way to make one.
         CURRENT.set(std::ptr::null());
-        REFUSE.set(REFUSE.get() + 1);
+        ENDED.set(true);
         for slot in self.slots.drain(..) {
             retire(slot);
         }
@@ -119,6 +121,11 @@ pub(crate) struct Refusal(());
 impl Refusal {
     /// `None` if emits are refused already: then a cold path is under way on this thread.
     pub(crate) fn enter() -> Option<Self> {
+        if ENDED.get() { None } else { Self::enter_at_exit() }
+    }
+
+    /// As [`Refusal::enter`]. When the process exits, the slots of the thread that ends it are gone already.
+    pub(crate) fn enter_at_exit() -> Option<Self> {
         if REFUSE.get() != 0 {
             return None;
         }

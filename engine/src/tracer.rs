@@ -595,7 +595,7 @@ fn is_live(epoch: u64) -> bool {
 
 /// The process exits: every tracer ends cleanly.
 extern "C" fn end_all() {
-    let Some(_refusal) = Refusal::enter() else { return };
+    let Some(_refusal) = Refusal::enter_at_exit() else { return };
     let Some(tracers) = TRACERS.try_lock_for(Duration::from_millis(200)) else { return };
     let all: Vec<_> = tracers.iter().filter_map(Weak::upgrade).collect();
     drop(tracers);

@@ -58,6 +58,8 @@ thread_local! {
     static REFUSE: Cell<u32> = const { Cell::new(0) };
     /// Set when this thread's slots are gone: emits of later destructors are refused.
     static ENDED: Cell<bool> = const { Cell::new(false) };
+    /// Set when `OWNED` is used: to touch it the first time registers its destructor, which allocates.
+    static HAS_OWNED: Cell<bool> = const { Cell::new(false) };
     /// Depth of `signal_scope` guards.
     static SIGNAL: Cell<u32> = const { Cell::new(0) };
     static OWNED: RefCell<Owned> = const { RefCell::new(Owned { slots: Vec::new() }) };
@@ -182,8 +184,11 @@ pub(crate) fn busy_slot() -> Option<&'static Producer> {
     is_busy(slot).then(|| unsafe { &*slot })
 }
 
-/// Makes this thread's slot for `epoch` the current one, if it has one.
+/// Makes this thread's slot for `epoch` the current one, if it has one. Async-signal-safe.
 pub(crate) fn select(epoch: u64) -> Option<NonNull<Producer>> {
+    if !HAS_OWNED.get() {
+        return None;
+    }
     OWNED
         .try_with(|owned| {
             let owned = owned.try_borrow().ok()?;
@@ -215,6 +220,7 @@ pub(crate) fn adopt(
                     retire(owned.slots.swap_remove(i));
                 }
             }
+            HAS_OWNED.set(true);
             let producer = take_slot().ok()?;
             let Some(ring) = claim(producer) else {
                 // It may be the slot that was retired just now, and current until then.

@@ -315,6 +315,8 @@ impl Tracer {
             return Ok(());
         }
         let states: Vec<Arc<State>> = {
+            // What is allocated under this lock may emit (an allocator that does), and the first emit takes the lock.
+            let _refusal = Refusal::enter();
             let session = self.inner.state.lock();
             session.closing.iter().chain(&session.state).cloned().collect()
         };

@@ -33,6 +33,13 @@ pub(crate) fn count_orphan(reason: LossReason) {
     ORPHANS[reason as usize].fetch_add(1, Ordering::Relaxed);
 }
 
+/// In a forked child, whose fork handler calls this: what is not told yet is the parent's to tell. Async-signal-safe.
+pub(crate) fn forget_orphans() {
+    for count in &ORPHANS {
+        count.store(0, Ordering::Relaxed);
+    }
+}
+
 /// Moves the losses that no process state has told yet to one that will.
 pub(crate) fn take_orphans(into: &[AtomicU64; 8]) {
     for (from, to) in ORPHANS.iter().zip(into) {

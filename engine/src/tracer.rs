@@ -458,8 +458,9 @@ impl Inner {
             Ok((state, drain)) => {
                 self.register();
                 control.set_slot_emitting();
-                // The former session's drain, if any, ends by itself.
-                session.state = Some(Arc::clone(&state));
+                // The former session's drain, if any, ends by itself; until then a flush covers it.
+                let former = session.state.replace(Arc::clone(&state));
+                session.closing.extend(former);
                 session.drains.retain(|d| !d.is_finished());
                 session.drains.push(drain);
                 self.epoch.store(state.epoch, Ordering::Release);

@@ -209,8 +209,8 @@ impl<'a> Drain<'a> {
 
     /// Returns how full the ring was, in 1/1024.
     fn drain_ring(&mut self, ring: &Arc<Ring>, all: bool) -> u64 {
-        // Acquire, before the head: a thread that is gone has stored its last head.
-        let gone = ring.thread_gone.load(Ordering::Acquire);
+        // Before the head: a thread that is gone has stored its last head.
+        let gone = ring.has_ended();
         let head = ring.cursor().committed();
         let capacity = ring.capacity();
         let fullness = head.wrapping_sub(ring.cursor().released()).saturating_mul(1024) / capacity;
@@ -238,7 +238,8 @@ impl<'a> Drain<'a> {
             moved = true;
         }
         ring.grow_ahead(head);
-        if gone && !std::mem::replace(&mut ring.drain.lock().finished, true) {
+        if gone {
+            ring.drain.lock().finished = true;
             ring.set_closing();
             self.send(Job::RingEnd(Arc::clone(ring)));
         }

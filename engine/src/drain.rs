@@ -104,6 +104,8 @@ pub(crate) fn start(inner: &Arc<Inner>, state: &Arc<State>) -> std::io::Result<t
         served.closed = true;
         if complete {
             served.error = None;
+        } else {
+            served.error.get_or_insert_with(|| "not everything could be written; the rest is in the rings".into());
         }
         drop(served);
         state.flush.changed.notify_all();

@@ -105,7 +105,9 @@ pub(crate) fn start(inner: &Arc<Inner>, state: &Arc<State>) -> std::io::Result<t
         if complete {
             served.error = None;
         } else {
-            served.error.get_or_insert_with(|| "not everything could be written; the rest is in the rings".into());
+            served
+                .error
+                .get_or_insert_with(|| "not everything could be written; the rest is in the rings".into());
         }
         drop(served);
         state.flush.changed.notify_all();

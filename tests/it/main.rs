@@ -1,6 +1,12 @@
 //! Integration tests: real processes, real files, real kills.
 
+mod files;
+mod forks;
 mod hostile;
 mod kill;
+mod loads;
 mod off;
+mod scenes;
 mod session;
+mod signals;
+mod switch;

@@ -51,7 +51,8 @@ impl Sessions {
                 .collect();
             let mut block = BlockHeader::meta(BlockKind::Data);
             block.flags = if i % 4 == 3 { 0 } else { FLAG_HASTY };
-            (block.ring, block.events, block.from, block.to) = (1, 1, u64::from(i) * 3000, u64::from(i + 1) * 3000);
+            (block.ring, block.events, block.from, block.to) =
+                (1, 1, u64::from(i) * 3000, u64::from(i + 1) * 3000);
             (block.raw_len, block.stored_len, block.payload_crc) = (3000, 3000, crc(&raw));
             bytes.extend_from_slice(&block.encode());
             bytes.extend_from_slice(&raw);

@@ -1,7 +1,7 @@
 //! Segments over time: rotation and retention by age, packing later, purge under a running component.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use tracewell::control::EnableRequest;
@@ -23,11 +23,11 @@ fn segments(place: &Place) -> Vec<PathBuf> {
     all
 }
 
-fn is_sealed(path: &PathBuf) -> bool {
-    path.extension().is_some_and(|e| e == "twseg")
+fn is_sealed(path: impl AsRef<Path>) -> bool {
+    path.as_ref().extension().is_some_and(|e| e == "twseg")
 }
 
-fn modified(path: &PathBuf) -> SystemTime {
+fn modified(path: &Path) -> SystemTime {
     std::fs::metadata(path).unwrap().modified().unwrap()
 }
 
@@ -98,7 +98,7 @@ fn old_segments_go_and_the_reader_says_how_many_events() {
         }
     }
     tracer.shutdown();
-    let oldest = segments(&place).iter().map(modified).min().unwrap();
+    let oldest = segments(&place).iter().map(|path| modified(path)).min().unwrap();
     assert!(oldest.elapsed().unwrap() < Duration::from_secs(5), "{:?}", oldest.elapsed());
     let read = Read::of(&place);
     let s = &read.summary;
@@ -107,7 +107,7 @@ fn old_segments_go_and_the_reader_says_how_many_events() {
     read.assert_sound();
 }
 
-fn hasty_blocks(path: &PathBuf) -> usize {
+fn hasty_blocks(path: &Path) -> usize {
     let bytes = std::fs::read(path).unwrap();
     let (mut at, mut hasty) = (256, 0);
     while let Some(header) = bytes.get(at..).and_then(|b| BlockHeader::decode(b).ok()) {

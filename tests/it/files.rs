@@ -23,8 +23,8 @@ fn segments(place: &Place) -> Vec<PathBuf> {
     all
 }
 
-fn is_sealed(path: impl AsRef<Path>) -> bool {
-    path.as_ref().extension().is_some_and(|e| e == "twseg")
+fn is_sealed(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e == "twseg")
 }
 
 fn modified(path: &Path) -> SystemTime {
@@ -67,7 +67,7 @@ fn a_quiet_component_seals_its_segment_by_age_too() {
     emit!(tracer, Numbered { lane: 0, number: 0, text: &text_of(0) });
     tracer.flush().unwrap();
     let begun = Instant::now();
-    while !segments(&place).iter().any(is_sealed) {
+    while !segments(&place).iter().any(|path| is_sealed(path)) {
         assert!(begun.elapsed() < Duration::from_secs(10), "never sealed");
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -165,7 +165,7 @@ fn what_was_stored_in_haste_is_packed_by_a_later_process() {
         }
     }
     assert!(packed < bytes, "{packed} of {bytes}");
-    assert!(segments(&place).iter().all(is_sealed), "{:?}", segments(&place));
+    assert!(segments(&place).iter().all(|path| is_sealed(path)), "{:?}", segments(&place));
     let again = Read::of(&place);
     again.assert_sound();
     assert!(again.lane(0) == read.lane(0) && again.lane(1) == [0]);
@@ -185,7 +185,7 @@ fn segments_deleted_under_a_running_component_do_not_come_back_and_stop_nothing(
     for number in 0..40_000 {
         emit!(tracer, Numbered { lane: 0, number, text: &text_of(number) });
         if number % 200 == 0 {
-            for path in segments(&place).into_iter().filter(is_sealed) {
+            for path in segments(&place).into_iter().filter(|path| is_sealed(path)) {
                 if std::fs::remove_file(&path).is_ok() {
                     deleted.push(path);
                 }

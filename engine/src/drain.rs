@@ -108,6 +108,10 @@ pub(crate) fn start(inner: &Arc<Inner>, state: &Arc<State>) -> std::io::Result<t
         served.closed = true;
         if complete {
             served.error = None;
+        } else {
+            served
+                .error
+                .get_or_insert_with(|| "not everything could be written; the rest is in the rings".into());
         }
         drop(served);
         state.flush.changed.notify_all();
@@ -236,8 +240,8 @@ impl<'a> Drain<'a> {
 
     /// Returns how full the ring was, in 1/1024.
     fn drain_ring(&mut self, ring: &Arc<Ring>, all: bool) -> u64 {
-        // Acquire, before the head: a thread that is gone has stored its last head.
-        let gone = ring.thread_gone.load(Ordering::Acquire);
+        // Before the head: a thread that is gone has stored its last head.
+        let gone = ring.has_ended();
         let head = ring.cursor().committed();
         let capacity = ring.capacity();
         let fullness = head.wrapping_sub(ring.cursor().released()).saturating_mul(1024) / capacity;
@@ -263,7 +267,8 @@ impl<'a> Drain<'a> {
             self.take_block(ring, read, head);
         }
         ring.grow_ahead(head);
-        if gone && !std::mem::replace(&mut ring.drain.lock().finished, true) {
+        if gone {
+            ring.drain.lock().finished = true;
             ring.set_closing();
             self.send(Job::RingEnd(Arc::clone(ring)));
         }

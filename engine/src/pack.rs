@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use rustix::fs::{RenameFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, RenameFlags, Timespec, Timestamps};
 use tracewell_schema::format::block::{
     self, BlockHeader, BlockKind, Codec, FLAG_HASTY, compress_block, compress_columns,
 };
@@ -39,8 +39,8 @@ pub(crate) fn find(sessions: &Path) -> Vec<Candidate> {
     for session in names {
         let Ok(folder) = fs::open_private_dir_at(&top, &session) else { continue };
         for name in fs::names_in(&folder).unwrap_or_default() {
-            if name.strip_suffix(PACKING_SUFFIX).is_some_and(|n| parse_file_name(n).is_some()) {
-                remove_if_left(&folder, &name);
+            if let Some(packed) = name.strip_suffix(PACKING_SUFFIX).filter(|n| parse_file_name(n).is_some()) {
+                remove_if_left(&folder, packed, &name);
             }
             if found.len() >= MOST || parse_file_name(&name).is_none_or(|parsed| parsed.is_open) {
                 continue;
@@ -55,10 +55,26 @@ pub(crate) fn find(sessions: &Path) -> Vec<Candidate> {
     found
 }
 
-fn remove_if_left(folder: &OwnedFd, name: &str) {
-    let left = fs::open_existing(folder, name, true);
-    if left.is_ok_and(|file| fs::try_lock_ofd(&file).unwrap_or(false)) {
-        let _ = fs::unlink_at(folder, name);
+/// The right to pack a segment, and to remove what a killed packer left of it, until the file is closed. Several
+/// tenders find the same segments: those of the components, and those of the sessions of one component.
+fn take(folder: &OwnedFd, name: &str) -> io::Result<File> {
+    let file = fs::open_existing(folder, name, true)?;
+    if fs::try_lock_ofd(&file)? {
+        let named = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let held = rustix::fs::fstat(&file)?;
+        // Another may have put the packed one in its place before we had the lock.
+        if (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino) {
+            return Ok(file);
+        }
+    }
+    Err(io::ErrorKind::WouldBlock.into())
+}
+
+fn remove_if_left(folder: &OwnedFd, name: &str, temporary: &str) {
+    match take(folder, name) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {}
+        // Nobody packs what is not there.
+        _taken => drop(fs::unlink_at(folder, temporary)),
     }
 }
 
@@ -81,10 +97,12 @@ pub(crate) fn is_hasty(candidate: &Candidate) -> bool {
 /// If the segment is damaged or the new one cannot be written: then the old one stays.
 pub(crate) fn pack(candidate: &Candidate, must_stop: &mut dyn FnMut() -> bool) -> io::Result<()> {
     let Candidate { folder, name } = candidate;
-    let old = fs::open_existing(folder, name, false)?;
+    let old = take(folder, name)?;
     let temporary = format!("{name}{PACKING_SUFFIX}");
+    // Who has the right to pack is the only one to make or remove this file.
+    let _ = fs::unlink_at(folder, &temporary);
     let new = fs::create_new(folder, &temporary)?;
-    // Held while it is being written: another tender that finds it leaves it alone.
+    // It has the segment's name before the other one's is removed: nobody may begin with it until then.
     let placed = fs::try_lock_ofd(&new)
         .and_then(|_| copy(&old, &new, must_stop))
         .and_then(|()| keep_times(&old, &new))
@@ -151,3 +169,6 @@ fn copy(mut old: &File, new: &File, must_stop: &mut dyn FnMut() -> bool) -> io::
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -131,17 +131,25 @@ impl<S: Storage> SegmentWriter<S> {
             self.open = None;
             self.buffer.clear();
         }
-        let was_suspect = std::mem::take(&mut self.is_suspect);
-        settled.and(synced)?;
-        if was_suspect {
-            return Err(io::Error::other("events written earlier could not be synced to the disk"));
-        }
-        Ok(())
+        let trusted = self.trust();
+        settled.and(synced).and(trusted)
     }
 
     /// Waits until all sealed segments are on the disk under their last names.
+    ///
+    /// # Errors
+    /// As [`SegmentWriter::sync`].
     pub(crate) fn settle(&mut self) -> io::Result<()> {
-        self.storage.settle()
+        let settled = self.storage.settle();
+        settled.and(self.trust())
+    }
+
+    /// Tells once that something written could not be synced.
+    fn trust(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.is_suspect) {
+            return Err(io::Error::other("events written earlier could not be synced to the disk"));
+        }
+        Ok(())
     }
 
     /// Ends the present segment: counters, clocks, end block, sync, rename.
@@ -159,8 +167,10 @@ impl<S: Storage> SegmentWriter<S> {
         }
         self.append(end, 0, &[])?;
         self.write_out()?;
-        if let Some(open) = self.open.take() {
+        if let Some(open) = &self.open {
+            // If this fails, it is still the present one: `abandon` cuts and syncs it.
             self.storage.seal(&format!("{}{}", open.name, segment::OPEN_SUFFIX), &open.name)?;
+            self.open = None;
         }
         Ok(())
     }
@@ -321,3 +331,6 @@ fn schema_parts(items: &[u8]) -> Vec<&[u8]> {
     }
     parts
 }
+
+#[cfg(test)]
+mod tests;

@@ -110,9 +110,32 @@ pub(crate) struct Flush {
 /// What the segment writer has done so far.
 #[derive(Debug, Default)]
 pub(crate) struct Served {
-    pub(crate) ticket: u64,
+    ticket: u64,
+    /// Why what is written now fails.
     pub(crate) error: Option<String>,
+    /// The last ticket whose records could not be synced, and why.
+    failed: Option<(u64, String)>,
     pub(crate) closed: bool,
+}
+
+impl Served {
+    /// Everything before `ticket` is synced, or could not be.
+    pub(crate) fn serve(&mut self, ticket: u64, failure: Option<String>) {
+        self.ticket = ticket;
+        self.failed = failure.clone().map(|why| (ticket, why)).or(self.failed.take());
+        self.error = failure;
+    }
+
+    /// What a flush with this ticket returns; `None` if it has to wait.
+    fn outcome(&self, ticket: u64) -> Option<Result<(), FlushError>> {
+        if self.ticket < ticket && !self.closed {
+            return None;
+        }
+        // Who comes late, after the next ticket was served, is told of the failure of his own.
+        let own = self.failed.as_ref().filter(|(failed, _)| ticket <= *failed).map(|(_, why)| why);
+        let failed = |why: &String| Err(FlushError::Io { message: why.clone() });
+        Some(self.error.as_ref().or(own).map_or(Ok(()), failed))
+    }
 }
 
 impl State {
@@ -257,7 +280,10 @@ impl State {
 
     /// Where the values of an event type lie, for the columns of blocks.
     pub(crate) fn layout_of(index: u16) -> Option<Layout> {
-        EVENT_TYPES.lock().get(usize::from(index)).map(|schema| Layout::of(schema))
+        // A lock held by another thread at the moment of a fork stays locked in the child for ever. Without a layout
+        // the records are stored as they are.
+        let types = EVENT_TYPES.try_lock_for(Duration::from_millis(100))?;
+        types.get(usize::from(index)).map(|schema| Layout::of(schema))
     }
 
     /// Gives this thread a ring: a free one, or a new one within the budget. `None` is counted by the caller.
@@ -419,13 +445,13 @@ impl State {
         let ticket = self.flush.asked.fetch_add(1, Ordering::AcqRel) + 1;
         self.waker.wake();
         let mut served = self.flush.served.lock();
-        let failed = |message: &String| Err(FlushError::Io { message: message.clone() });
         loop {
-            if served.ticket >= ticket || served.closed {
-                return served.error.as_ref().map_or(Ok(()), failed);
+            if let Some(outcome) = served.outcome(ticket) {
+                return outcome;
             }
             if self.flush.changed.wait_until(&mut served, deadline).timed_out() {
-                return served.error.as_ref().map_or(Err(FlushError::Timeout), failed);
+                let why = served.error.clone();
+                return Err(why.map_or(FlushError::Timeout, |message| FlushError::Io { message }));
             }
         }
     }
@@ -466,4 +492,41 @@ fn thread_name() -> String {
     // The kernel's name of the thread (at most 15 bytes), which threads of other languages have too.
     let path = format!("/proc/self/task/{}/comm", rustix::thread::gettid().as_raw_nonzero());
     std::fs::read_to_string(path).map(|s| s.trim_end().to_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_flush_is_told_of_its_own_failure() {
+        let mut served = Served::default();
+        assert!(served.outcome(1).is_none());
+        served.serve(2, None);
+        assert!(matches!(served.outcome(1), Some(Ok(()))) && served.outcome(3).is_none());
+        served.serve(4, Some("no space".into()));
+        served.serve(6, None);
+        // The waiter for 4 wakes only now.
+        for ticket in [3, 4] {
+            assert!(matches!(served.outcome(ticket), Some(Err(FlushError::Io { .. }))), "{ticket}");
+        }
+        for ticket in [5, 6] {
+            assert!(matches!(served.outcome(ticket), Some(Ok(()))), "{ticket}");
+        }
+        // The session ends.
+        assert!(served.outcome(7).is_none());
+        served.closed = true;
+        assert!(matches!(served.outcome(7), Some(Ok(()))));
+        served.error = Some("given up".into());
+        assert!(matches!(served.outcome(7), Some(Err(FlushError::Io { .. }))));
+    }
+
+    #[test]
+    fn the_drain_of_a_child_does_not_wait_for_a_lock_that_nobody_releases() {
+        let held = EVENT_TYPES.lock();
+        let begun = Instant::now();
+        assert!(std::thread::spawn(|| State::layout_of(0)).join().unwrap().is_none());
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        drop(held);
+    }
 }

@@ -56,6 +56,10 @@ thread_local! {
     static CURRENT: Cell<*const Producer> = const { Cell::new(std::ptr::null()) };
     /// Set while this thread is on a cold path, or is one of our own threads: emits are refused.
     static REFUSE: Cell<u32> = const { Cell::new(0) };
+    /// Set when this thread's slots are gone: emits of later destructors are refused.
+    static ENDED: Cell<bool> = const { Cell::new(false) };
+    /// Set when `OWNED` is used: to touch it the first time registers its destructor, which allocates.
+    static HAS_OWNED: Cell<bool> = const { Cell::new(false) };
     /// Depth of `signal_scope` guards.
     static SIGNAL: Cell<u32> = const { Cell::new(0) };
     static OWNED: RefCell<Owned> = const { RefCell::new(Owned { slots: Vec::new() }) };
@@ -83,7 +87,7 @@ impl Drop for Owned {
     fn drop(&mut self) {
         // Emits from destructors that run after this one find no slot and no way to make one.
         CURRENT.set(std::ptr::null());
-        REFUSE.set(REFUSE.get() + 1);
+        ENDED.set(true);
         for slot in self.slots.drain(..) {
             retire(slot);
         }
@@ -119,6 +123,11 @@ pub(crate) struct Refusal(());
 impl Refusal {
     /// `None` if emits are refused already: then a cold path is under way on this thread.
     pub(crate) fn enter() -> Option<Self> {
+        if ENDED.get() { None } else { Self::enter_at_exit() }
+    }
+
+    /// As [`Refusal::enter`]. When the process exits, the slots of the thread that ends it are gone already.
+    pub(crate) fn enter_at_exit() -> Option<Self> {
         if REFUSE.get() != 0 {
             return None;
         }
@@ -175,8 +184,11 @@ pub(crate) fn busy_slot() -> Option<&'static Producer> {
     is_busy(slot).then(|| unsafe { &*slot })
 }
 
-/// Makes this thread's slot for `epoch` the current one, if it has one.
+/// Makes this thread's slot for `epoch` the current one, if it has one. Async-signal-safe.
 pub(crate) fn select(epoch: u64) -> Option<NonNull<Producer>> {
+    if !HAS_OWNED.get() {
+        return None;
+    }
     OWNED
         .try_with(|owned| {
             let owned = owned.try_borrow().ok()?;
@@ -208,6 +220,7 @@ pub(crate) fn adopt(
                     retire(owned.slots.swap_remove(i));
                 }
             }
+            HAS_OWNED.set(true);
             let producer = take_slot().ok()?;
             let Some(ring) = claim(producer) else {
                 // It may be the slot that was retired just now, and current until then.

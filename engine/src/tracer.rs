@@ -33,6 +33,13 @@ pub(crate) fn count_orphan(reason: LossReason) {
     ORPHANS[reason as usize].fetch_add(1, Ordering::Relaxed);
 }
 
+/// In a forked child, whose fork handler calls this: what is not told yet is the parent's to tell. Async-signal-safe.
+pub(crate) fn forget_orphans() {
+    for count in &ORPHANS {
+        count.store(0, Ordering::Relaxed);
+    }
+}
+
 /// Moves the losses that no process state has told yet to one that will.
 pub(crate) fn take_orphans(into: &[AtomicU64; 8]) {
     for (from, to) in ORPHANS.iter().zip(into) {
@@ -341,6 +348,8 @@ impl Tracer {
             return Ok(());
         }
         let states: Vec<Arc<State>> = {
+            // What is allocated under this lock may emit (an allocator that does), and the first emit takes the lock.
+            let _refusal = Refusal::enter();
             let session = self.inner.state.lock();
             session.closing.iter().chain(&session.state).cloned().collect()
         };
@@ -475,8 +484,9 @@ impl Inner {
             Ok((state, drain)) => {
                 self.register();
                 control.set_slot_emitting();
-                // The former session's drain, if any, ends by itself.
-                session.state = Some(Arc::clone(&state));
+                // The former session's drain, if any, ends by itself; until then a flush covers it.
+                let former = session.state.replace(Arc::clone(&state));
+                session.closing.extend(former);
                 session.drains.retain(|d| !d.is_finished());
                 session.drains.push(drain);
                 self.epoch.store(state.epoch, Ordering::Release);
@@ -635,7 +645,7 @@ fn is_live(epoch: u64) -> bool {
 
 /// The process exits: every tracer ends cleanly.
 extern "C" fn end_all() {
-    let Some(_refusal) = Refusal::enter() else { return };
+    let Some(_refusal) = Refusal::enter_at_exit() else { return };
     let Some(tracers) = TRACERS.try_lock_for(Duration::from_millis(200)) else { return };
     let all: Vec<_> = tracers.iter().filter_map(Weak::upgrade).collect();
     drop(tracers);

@@ -203,12 +203,12 @@ impl Writer<'_> {
         // Not tried again: what the kernel failed to write once it may forget.
         let synced = self.segments.sync();
         let mut served = self.state.flush.served.lock();
-        served.ticket = ticket;
-        match synced {
-            Ok(()) if written => served.error = None,
-            Ok(()) => {}
-            Err(error) => served.error = Some(self.failure(&error)),
-        }
+        let failure = match synced {
+            Ok(()) if written => None,
+            Ok(()) => served.error.take(),
+            Err(error) => Some(self.failure(&error)),
+        };
+        served.serve(ticket, failure);
         drop(served);
         self.state.flush.changed.notify_all();
     }

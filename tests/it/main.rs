@@ -2,7 +2,13 @@
 
 mod coarse;
 mod decoder;
+mod files;
+mod forks;
 mod hostile;
 mod kill;
+mod loads;
 mod off;
+mod scenes;
 mod session;
+mod signals;
+mod switch;

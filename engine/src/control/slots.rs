@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use parking_lot::MutexGuard;
 use tracewell_schema::format::control::{self as layout, AttachSlot};
 
 use super::Control;
@@ -77,7 +78,7 @@ impl Control {
 
     /// Takes an attach slot; without a free one the component works but is listed as a mapping only.
     pub(crate) fn claim_slot(&self, component: &str) {
-        let mut own = self.slot.lock();
+        let Some(mut own) = self.lock_slot() else { return };
         if own.is_some() || !self.writable {
             return;
         }
@@ -103,6 +104,11 @@ impl Control {
             self.set_slot(ATTACHED, 0);
             return;
         }
+    }
+
+    /// A lock held by another thread at the moment of a fork stays locked in the child for ever.
+    fn lock_slot(&self) -> Option<MutexGuard<'_, Option<usize>>> {
+        self.slot.try_lock_for(Duration::from_millis(50))
     }
 
     /// The slot, if it is this process's: a forked child has its parent's number.
@@ -153,7 +159,7 @@ impl Control {
     }
 
     pub(crate) fn release_slot(&self) {
-        if let Some(slot) = self.slot.lock().take() {
+        if let Some(slot) = self.lock_slot().and_then(|mut own| own.take()) {
             self.free(slot);
         }
     }
@@ -260,6 +266,21 @@ mod tests {
         assert!(control.slot.lock().is_none());
         control.set_slot_failed(5);
         control.release_slot();
+    }
+
+    #[test]
+    fn a_lock_that_nobody_will_release_is_not_waited_for() {
+        let (_dir, _dirs, control) = control();
+        control.claim_slot("scanner");
+        let held = control.slot.lock();
+        let begun = std::time::Instant::now();
+        control.forget_slot_after_fork();
+        control.claim_slot("scanner");
+        control.set_slot_emitting();
+        control.release_slot();
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        drop(held);
+        assert_eq!(control.attached()[0].state, 1);
     }
 
     #[test]

@@ -138,6 +138,8 @@ impl Ring {
             ..RingHeader::default()
         };
         self.memory().write_static(&header.encode());
+        // Before the view is one of this claim; see `has_ended`.
+        self.thread_gone.store(false, Ordering::Relaxed);
         *self.drain.lock() =
             DrainView { read: start, sequence: 0, lost: 0, waiting_since: None, finished: false };
         self.id.store(info.ring, Ordering::Relaxed);
@@ -145,9 +147,18 @@ impl Ring {
         *self.told.lock() = [0; 8];
         self.interrupted.store(0, Ordering::Relaxed);
         self.producer.store(producer, Ordering::Relaxed);
-        self.thread_gone.store(false, Ordering::Relaxed);
         // Release: whoever sees the ring active sees its identity and zero counters.
         self.memory().state().store(ACTIVE, Ordering::Release);
+    }
+
+    /// For the drain: the thread of the present claim is gone, and its end is not told yet. From then on, until the
+    /// drain tells it, nobody can claim the ring.
+    pub(crate) fn has_ended(&self) -> bool {
+        // Under the lock: a view that is not finished is of a claim that has set `thread_gone` to false before. While
+        // the drain looks at a ring whose end it has told, the writer may free it and another thread claim it.
+        let view = self.drain.lock();
+        // Acquire: who sees the thread gone sees its last head.
+        !view.finished && self.thread_gone.load(Ordering::Acquire)
     }
 
     /// The drain has released everything of a thread that is gone: ready for the next one.

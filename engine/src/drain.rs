@@ -282,8 +282,7 @@ impl<'a> Drain<'a> {
         let to = head.min(lap_end).min(read + BLOCK as u64);
         // In haste blocks go without LZ4: loss must begin only where memory or disk bandwidth ends.
         let backlog = head.wrapping_sub(ring.cursor().released());
-        let is_hasty =
-            self.busy > MOSTLY_BUSY || backlog > capacity / 2 || self.jobs.len() >= IN_FLIGHT - 2;
+        let is_hasty = self.busy > MOSTLY_BUSY || backlog > capacity / 2 || self.jobs.len() >= IN_FLIGHT - 2;
         if is_hasty {
             self.tender.note_haste();
         }

@@ -90,7 +90,7 @@ fn count_text(trace: &Trace) -> usize {
 fn nets() -> Vec<Net> {
     (0..N)
         .map(|i| Net {
-            source: 0x0a00_0000 | i as u32 % 200,
+            source: 0x0a00_0000 | (i as u32 % 200),
             destination: (i as u32 % 200).wrapping_mul(0x9e37_79b9),
             source_port: 32_768 + i as u16 % 200,
             destination_port: 443,

@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use tracewell::fs;
 use tracewell_schema::format::process::PROCESS_FILE;
-use tracewell_schema::format::segment::parse_file_name;
+use tracewell_schema::format::segment::{PACKING_SUFFIX, parse_file_name};
 
 use crate::explain::count;
 use crate::output::{advice, size};
@@ -41,7 +41,7 @@ impl Removed {
     /// Deletes a session's folder.
     pub(super) fn session(&mut self, sessions: &Path, path: &Path) {
         let result = open(sessions, path).and_then(|(parent, folder, name)| {
-            let removed = self.files(&folder, path, |n| parse_file_name(n).is_some())?;
+            let removed = self.files(&folder, path, is_segment)?;
             self.segments += removed.gone;
             removed.then_folder(&parent, &name)
         });
@@ -181,4 +181,9 @@ mod tests {
         assert_eq!(removed.summary(), "Deleted 1 segment (8.0 KiB), left 1 file.");
         assert_eq!(std::fs::read_to_string(session.join("notes.txt")).unwrap(), "stays");
     }
+}
+
+/// A segment, or a second copy that a killed packer left.
+fn is_segment(name: &str) -> bool {
+    parse_file_name(name.strip_suffix(PACKING_SUFFIX).unwrap_or(name)).is_some()
 }

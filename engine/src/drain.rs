@@ -369,7 +369,7 @@ pub(crate) fn all_counters(state: &State) -> Vec<RingCounters> {
         .filter(|ring| ring.state() != crate::ring::FREE)
         .map(|ring| ring.counters(state.stop_is_final()))
         .collect();
-    crate::tracer::take_orphans(&state.orphans);
+    state.untold.take(&state.orphans);
     let lost = state.orphans.each_ref().map(|count: &AtomicU64| count.load(Ordering::Relaxed));
     let attempted = lost.iter().sum();
     if attempted != 0 {

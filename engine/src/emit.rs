@@ -17,6 +17,7 @@ use tracewell_schema::limits::MAX_RECORD;
 
 use crate::clock::Stamp;
 use crate::config::WhenFull;
+use crate::orphans::Orphans;
 use crate::ring::Ring;
 use crate::ring::cursor::{self, Cursor, Room};
 use crate::state::{EVENT_TABLE, State};
@@ -465,10 +466,10 @@ fn count(producer: &Producer, reason: LossReason) {
 /// An emit inside an emit of the same thread, whose slot this is.
 #[cold]
 #[inline(never)]
-pub(crate) fn refuse_nested(producer: &Producer) {
+pub(crate) fn refuse_nested(producer: &Producer, orphans: &Orphans) {
     let ring = producer.ring.get();
     if ring.is_null() {
-        return crate::tracer::count_orphan(LossReason::Nested);
+        return orphans.count(LossReason::Nested);
     }
     // SAFETY: the ring is alive while this thread owns its slot (`OwnedSlot::ring`); a slot without owner has a
     // null pointer. The count lies beside the mapping, which may be gone if the session was closed just now.

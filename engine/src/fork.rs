@@ -14,7 +14,7 @@ pub(crate) fn remember(file: &File) {
     static HANDLER: Once = Once::new();
     HANDLER.call_once(|| {
         // SAFETY: the handler is async-signal-safe (atomics and close), as a fork handler must be.
-        unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+        unsafe { libc::pthread_atfork(None, None, Some(close_in_child)) };
     });
     for slot in &LOCKED {
         if slot.compare_exchange(-1, file.as_raw_fd(), Ordering::AcqRel, Ordering::Relaxed).is_ok() {
@@ -30,8 +30,7 @@ pub(crate) fn forget(file: &File) {
     }
 }
 
-extern "C" fn in_child() {
-    crate::tracer::forget_orphans();
+extern "C" fn close_in_child() {
     for slot in &LOCKED {
         let fd = slot.swap(-1, Ordering::Relaxed);
         if fd >= 0 {

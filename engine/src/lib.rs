@@ -107,6 +107,8 @@ mod fork;
 #[cfg(not(loom))]
 pub mod fs;
 #[cfg(not(loom))]
+mod orphans;
+#[cfg(not(loom))]
 mod pack;
 #[cfg(not(loom))]
 pub mod retention;

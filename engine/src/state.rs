@@ -35,6 +35,7 @@ use crate::clock::Stamp;
 use crate::config::Config;
 use crate::emit::{PLAIN, PLANNED, REFUSED, UNKNOWN};
 use crate::error::{FlushError, StateError};
+use crate::orphans::Orphans;
 use crate::ring::{Ring, Waker};
 use crate::thread::{self, Producer};
 use crate::{boot, clock, fs, uuid};
@@ -79,6 +80,8 @@ pub(crate) struct State {
     pub(crate) flush: Flush,
     /// Counts that belong to no ring, by reason.
     pub(crate) orphans: [AtomicU64; 8],
+    /// Those that the tracer has counted since they were told last.
+    pub(crate) untold: Arc<Orphans>,
     pub(crate) stop: AtomicBool,
     /// No emit of this session begins any more; those that wait for room give up.
     pub(crate) retired: AtomicBool,
@@ -144,7 +147,7 @@ impl State {
         config: &Config,
         control: ControlPage,
         session_folder: PathBuf,
-        orphans: &[AtomicU64; 8],
+        untold: &Arc<Orphans>,
         parent: [u8; 16],
     ) -> Result<Self, StateError> {
         clock::init();
@@ -207,7 +210,8 @@ impl State {
             next_ring: AtomicU32::new(1),
             waker: Arc::default(),
             flush: Flush::default(),
-            orphans: std::array::from_fn(|i| AtomicU64::new(orphans[i].swap(0, Ordering::Relaxed))),
+            orphans: std::array::from_fn(|_| AtomicU64::new(0)),
+            untold: Arc::clone(untold),
             stop: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             quiet: AtomicBool::new(false),

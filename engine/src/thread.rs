@@ -107,6 +107,8 @@ fn retire(slot: OwnedSlot) {
     producer.ring.set(std::ptr::null());
     // Release: the drain that sees the thread gone also sees its last head.
     slot.ring.thread_gone.store(true, Ordering::Release);
+    // So that the next thread finds the ring free.
+    slot.ring.wake_drain();
     give_slot(slot.producer);
 }
 

@@ -15,6 +15,7 @@ use crate::config::{Config, RING_BUDGET, RING_SIZE, WhenFull};
 use crate::control::Control;
 use crate::dirs::Dirs;
 use crate::error::{AttachError, FlushError};
+use crate::orphans::Orphans;
 use crate::state::State;
 use crate::stats::Stats;
 use crate::thread::{self, NO_SESSION, Refusal};
@@ -22,32 +23,10 @@ use crate::{boot, drain, emit, signal};
 
 /// The levels of a tracer that is attached to nothing: all off, for ever.
 static OFF: [AtomicU8; 32] = [const { AtomicU8::new(0) }; 32];
-/// Losses of threads and children that have no process state to count them in.
-static ORPHANS: [AtomicU64; 8] = [const { AtomicU64::new(0) }; 8];
 /// Every tracer, for the end of the process.
 static TRACERS: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
 /// After a failed attempt to begin a session, the next one waits this long.
 const RETRY: Duration = Duration::from_secs(1);
-
-pub(crate) fn count_orphan(reason: LossReason) {
-    ORPHANS[reason as usize].fetch_add(1, Ordering::Relaxed);
-}
-
-/// In a forked child, whose fork handler calls this: what is not told yet is the parent's to tell. Async-signal-safe.
-pub(crate) fn forget_orphans() {
-    for count in &ORPHANS {
-        count.store(0, Ordering::Relaxed);
-    }
-}
-
-/// Moves the losses that no process state has told yet to one that will.
-pub(crate) fn take_orphans(into: &[AtomicU64; 8]) {
-    for (from, to) in ORPHANS.iter().zip(into) {
-        if from.load(Ordering::Relaxed) != 0 {
-            to.fetch_add(from.swap(0, Ordering::Relaxed), Ordering::Relaxed);
-        }
-    }
-}
 
 /// A component's handle for emitting events.
 ///
@@ -84,6 +63,7 @@ pub(crate) struct Inner {
     /// The process that `state` belongs to.
     pid: AtomicU32,
     state: Mutex<Session>,
+    orphans: Arc<Orphans>,
     /// Set by `shutdown`: no session begins any more.
     ended: AtomicBool,
     /// Boot time in ms before which no session is tried, unless the control page changes.
@@ -248,6 +228,7 @@ impl Tracer {
             epoch: AtomicU64::new(NO_SESSION),
             pid: AtomicU32::new(std::process::id()),
             state: Mutex::default(),
+            orphans: Arc::default(),
             ended: AtomicBool::new(false),
             retry_at: AtomicI64::new(0),
             failed_generation: AtomicU64::new(0),
@@ -311,20 +292,20 @@ impl Tracer {
     #[inline(never)]
     pub(crate) fn emit_cold<E: Event>(&self, event: &E) {
         if let Some(producer) = thread::busy_slot() {
-            return emit::refuse_nested(producer);
+            return emit::refuse_nested(producer, &self.inner.orphans);
         }
         if thread::in_signal_scope() {
-            return count_orphan(LossReason::Signal);
+            return self.inner.orphans.count(LossReason::Signal);
         }
         let Some(refusal) = Refusal::enter() else {
-            return count_orphan(LossReason::Nested);
+            return self.inner.orphans.count(LossReason::Nested);
         };
         let epoch = self.epoch();
         let ready =
             if epoch != NO_SESSION && self.inner.is_own_process() { thread::select(epoch) } else { None };
         let producer = match ready {
             Some(producer) => Some(producer),
-            None if signal::in_handler() => return count_orphan(LossReason::Signal),
+            None if signal::in_handler() => return self.inner.orphans.count(LossReason::Signal),
             None => self.inner.begin().and_then(|state| self.inner.ring_for_this_thread(&state)),
         };
         drop(refusal);
@@ -333,7 +314,7 @@ impl Tracer {
         let producer = unsafe { producer.as_ref() };
         match self.enter(producer) {
             Some(epoch) => emit::emit_other(producer, event, epoch),
-            None => count_orphan(LossReason::DisabledRace),
+            None => self.inner.orphans.count(LossReason::DisabledRace),
         }
     }
 
@@ -372,15 +353,12 @@ impl Tracer {
     /// Counters of the present session.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let mut stats = Stats::default();
+        let mut stats = Stats { lost: self.inner.orphans.untold(), ..Stats::default() };
         if !self.inner.is_own_process() {
             // A forked child: the session and its rings are the parent's.
             return stats;
         }
         let state = self.inner.state.lock().state.clone();
-        for (lost, orphan) in stats.lost.iter_mut().zip(&ORPHANS) {
-            *lost += orphan.load(Ordering::Relaxed);
-        }
         if let Some(state) = state {
             state.add_to(&mut stats);
         }
@@ -408,7 +386,7 @@ impl Inner {
     /// The state of the present session, made if there is none. Counts what it refuses.
     fn begin(&self) -> Option<Arc<State>> {
         let refuse = |reason| {
-            count_orphan(reason);
+            self.orphans.count(reason);
             None
         };
         if self.ended.load(Ordering::Acquire) {
@@ -469,7 +447,7 @@ impl Inner {
             }
         };
         let folder = config.dirs.session_folder(page.enabled_at, &page.session_id);
-        let made = State::create(config, page, folder, &ORPHANS, parent).and_then(|state| {
+        let made = State::create(config, page, folder, &self.orphans, parent).and_then(|state| {
             let state = Arc::new(state);
             let inner = self.weak.upgrade().ok_or_else(|| {
                 crate::error::StateError::folder(&state.ring_folder, std::io::ErrorKind::Interrupted.into())
@@ -506,7 +484,7 @@ impl Inner {
         // `retire_epoch` takes this lock before the rings of its session may go.
         let session = self.state.lock();
         if session.state.as_ref().is_none_or(|s| s.epoch != state.epoch) {
-            count_orphan(LossReason::DisabledRace);
+            self.orphans.count(LossReason::DisabledRace);
             return None;
         }
         let mut failed = false;

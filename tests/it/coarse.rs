@@ -33,6 +33,6 @@ fn coarse_times_are_at_most_as_old_as_the_trace_says() {
     assert!(summary.to_text().contains("up to 4 ms early"), "{}", summary.to_text());
     // A busy machine may hold the drain up; most of the time it does not. And it is no precise clock.
     late.sort_unstable();
-    assert!(late[30] <= resolution + 1_000_000, "{late:?}");
-    assert!(late[0] > -1_000_000 && late[50] > 100_000, "{late:?}");
+    assert!((-1_000_000..=resolution + 1_000_000).contains(&late[30]), "{late:?}");
+    assert!(late[50] > 100_000, "{late:?}");
 }

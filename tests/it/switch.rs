@@ -75,7 +75,10 @@ fn eight_busy_threads_are_switched_on_and_off() {
     let attempted: u64 = attempts.iter().map(|n| n.load(Ordering::Relaxed)).sum();
     let accounted = read.events.len() as u64 + s.lost_total();
     // An emit that meets the end of its session before its process has noticed is off, not lost.
-    assert!(accounted <= attempted && attempted - accounted < attempted / 100, "{accounted} of {attempted}");
+    assert!(
+        accounted <= attempted && attempted - accounted < attempted / 100,
+        "{accounted} of {attempted}: {s:?}"
+    );
     let (mut on_after, mut off_after) = (Vec::new(), Vec::new());
     for (on, off, folder) in sessions {
         let trace = tracewell_reader::Trace::open(&[folder], &[]).unwrap();

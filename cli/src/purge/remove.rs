@@ -140,6 +140,11 @@ fn open(parent: &Path, path: &Path) -> io::Result<(OwnedFd, OwnedFd, String)> {
     Ok((parent, folder, name))
 }
 
+/// A segment, or a second copy that a killed packer left.
+fn is_segment(name: &str) -> bool {
+    parse_file_name(name.strip_suffix(PACKING_SUFFIX).unwrap_or(name)).is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
@@ -181,9 +186,4 @@ mod tests {
         assert_eq!(removed.summary(), "Deleted 1 segment (8.0 KiB), left 1 file.");
         assert_eq!(std::fs::read_to_string(session.join("notes.txt")).unwrap(), "stays");
     }
-}
-
-/// A segment, or a second copy that a killed packer left.
-fn is_segment(name: &str) -> bool {
-    parse_file_name(name.strip_suffix(PACKING_SUFFIX).unwrap_or(name)).is_some()
 }

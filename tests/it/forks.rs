@@ -4,7 +4,7 @@ use tracewell_reader::Summary;
 
 use crate::scenes::{Process, Read, place, play, play_to_any_end};
 
-fn process_of<'a>(read: &'a Read, lane: u32) -> &'a Process {
+fn process_of(read: &Read, lane: u32) -> &Process {
     let pid = read.pid_of(lane);
     let all: Vec<_> = read.processes.iter().filter(|p| p.pid == pid).collect();
     assert_eq!(all.len(), 1, "{all:?}");

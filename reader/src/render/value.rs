@@ -180,6 +180,16 @@ fn push_duration(out: &mut Buffer, ns: u64) {
     out.push_str(unit);
 }
 
+/// Whether a value tells nothing that its absence would not: lines are read by people. (JSON has them all.)
+pub(crate) fn says_nothing(field: &FieldValue<'_>) -> bool {
+    match &field.value {
+        Value::Absent => true,
+        Value::List(list) => list.bytes.is_empty() && !list.cut,
+        Value::Enum(number) => field.schema.ty.enum_name(*number) == Some("unknown"),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -198,15 +208,5 @@ mod tests {
             let expected = format!("{mark}{}{mark}{}", expected.as_text(), if cut { "\u{2026}[cut]" } else { "" });
             prop_assert_eq!(out.as_text(), expected);
         }
-    }
-}
-
-/// Whether a value tells nothing that its absence would not: lines are read by people. (JSON has them all.)
-pub(crate) fn says_nothing(field: &FieldValue<'_>) -> bool {
-    match &field.value {
-        Value::Absent => true,
-        Value::List(list) => list.bytes.is_empty() && !list.cut,
-        Value::Enum(number) => field.schema.ty.enum_name(*number) == Some("unknown"),
-        _ => false,
     }
 }

@@ -67,7 +67,7 @@ const SECRET: [&str; 8] = [
     "download.started.query",
     "download.finished.query",
     "message.mail.password",
-    "web.cookies.values",
+    "web.cookies.value",
     "web.login.password",
     "web.login.token",
     "web.visit.query",

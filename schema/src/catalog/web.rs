@@ -206,48 +206,48 @@ pub struct WebLogin<'a> {
     pub parent_correlation: CorrelationId,
 }
 
-/// Cookies of one domain were set, sent, or found in a browser's cookie file. The file's content is never recorded.
+/// A cookie was set or sent, or a browser's cookie file was found, whose content is never recorded.
 #[derive(Event, Clone, Copy, Debug, Default)]
 #[event(
     crate = "crate",
     name = "web.cookies",
     category = "web",
     level = "debug",
-    text = "{count} cookies of {domain}, set by the server: {was_set}",
+    text = "cookie {name} of {domain}, set by the server: {was_set}",
     opt_in
 )]
 pub struct WebCookies<'a> {
     /// Visit they belong to, as in `web.visit`; zero for a cookie file.
     #[field(public)]
     pub visit_id: Id128,
-    /// Domain of the cookies.
+    /// Domain of the cookie.
     #[field(personal)]
     pub domain: &'a str,
-    /// Names of the cookies.
+    /// Name of the cookie; empty for a cookie file.
     #[field(public)]
-    pub names: &'a [&'a str],
-    /// Values of the cookies, joined as in the header.
+    pub name: &'a str,
+    /// Value of the cookie.
     #[field(secret)]
-    pub values: Option<&'a str>,
-    /// Path that the cookies are valid for.
+    pub value: Option<&'a str>,
+    /// Path that the cookie is valid for.
     #[field(personal)]
     pub path: Option<&'a str>,
-    /// When the first of them expires; absent if they last as long as the browser runs.
+    /// When it expires; absent if it lasts as long as the browser runs.
     #[field(public)]
     pub expires: Option<Timestamp>,
-    /// Whether they are only sent over TLS.
+    /// Whether it is only sent over TLS.
     #[field(public)]
     pub secure: bool,
-    /// Whether scripts cannot read them.
+    /// Whether scripts cannot read it.
     #[field(public)]
     pub http_only: bool,
-    /// To which sites' requests they are added.
+    /// To which sites' requests it is added.
     #[field(public)]
     pub same_site: SameSite,
-    /// Whether the server set them; otherwise the browser sent them or has them in its file.
+    /// Whether the server set it; otherwise the browser sent it or has it in its file.
     #[field(public)]
     pub was_set: bool,
-    /// Number of cookies.
+    /// Number of cookies that were set or sent together (one event each), or that the file has.
     #[field(public)]
     pub count: u32,
     /// Path of the cookie file.

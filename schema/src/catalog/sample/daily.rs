@@ -138,8 +138,8 @@ fn web(s: &Story, n: &mut Numbers, visitor: &mut impl Visitor) {
     visitor.event(&WebCookies {
         visit_id: s.visit_id,
         domain: s.host,
-        names: &["sid", "lang"],
-        values: n.maybe("sid=abc; lang=en"),
+        name: n.pick(["sid", "lang"]),
+        value: n.maybe("sid=abc0123456789"),
         path: n.maybe("/"),
         expires: n.maybe(s.after(86_400_000)),
         secure: n.chance(),

@@ -297,3 +297,26 @@ impl Ring {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_thread_is_told_once_and_for_its_own_claim() {
+        let file = tempfile::tempfile_in("/dev/shm").unwrap();
+        let ring = Ring::create(&file, "ring-000001".into(), 64 * 1024, Arc::default()).unwrap();
+        assert!(!ring.has_ended(), "nobody's");
+        for id in 1..4 {
+            ring.claim(RingInfo { ring: id, ..RingInfo::default() }, [0; 16], std::ptr::null_mut());
+            assert!(!ring.has_ended(), "claim {id}: its thread lives, though the one before is gone");
+            ring.thread_gone.store(true, Ordering::Release);
+            assert!(ring.has_ended());
+            ring.drain.lock().finished = true;
+            ring.set_closing();
+            assert!(!ring.has_ended(), "told already");
+            ring.set_free();
+            assert!(!ring.has_ended(), "free");
+        }
+    }
+}

@@ -86,6 +86,7 @@ pub(crate) fn start(inner: &Arc<Inner>, state: &Arc<State>) -> std::io::Result<t
     thread::Builder::new().name("tracewell-drain".into()).spawn(move || {
         crate::thread::Refusal::forever();
         crate::fork::block_all_signals();
+        crate::fork::run_as_the_process_does();
         state.waker.set(thread::current());
         let mut drain = Drain::new(&state, jobs, spare, tender.clone());
         let inner = drain.run(&inner);

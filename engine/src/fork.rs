@@ -72,6 +72,20 @@ pub(crate) fn block_all_signals() {
     }
 }
 
+/// Lets the calling thread run as the process's main thread does: a thread of ours inherits processors and priority from
+/// whichever thread happened to emit first, which may be bound to one processor or run in real time.
+pub(crate) fn run_as_the_process_does() {
+    let main = rustix::process::getpid();
+    if let Ok(processors) = rustix::thread::sched_getaffinity(Some(main)) {
+        let _ = rustix::thread::sched_setaffinity(None, &processors);
+    }
+    // SAFETY: an all-zero parameter is valid for the ordinary policy, and only read; 0 is the calling thread.
+    unsafe {
+        let none = std::mem::zeroed::<libc::sched_param>();
+        libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const none);
+    }
+}
+
 /// Takes (`take`) or asks for an exclusive lock on a whole file. True: taken, or another holds it.
 pub(crate) fn ofd_lock(fd: std::os::fd::RawFd, take: bool) -> std::io::Result<bool> {
     // SAFETY: an all-zero flock is a valid value: from 0 to the end of the file.

@@ -74,6 +74,7 @@ impl Tender {
         let handle = thread::Builder::new().name("tracewell-tend".into()).spawn(move || {
             crate::thread::Refusal::forever();
             crate::fork::block_all_signals();
+            crate::fork::run_as_the_process_does();
             let tid = rustix::thread::gettid();
             // On Linux a thread has a priority of its own.
             let _ = rustix::process::setpriority_process(Some(tid), 19);

@@ -60,6 +60,7 @@ pub(crate) fn run(
     empties: &Sender<Vec<u8>>,
 ) -> bool {
     crate::fork::block_all_signals();
+    crate::fork::run_as_the_process_does();
     let rotation = Rotation {
         bytes: state.control.segment_bytes.max(64 * 1024),
         age: Duration::from_secs(state.control.segment_age.max(1)),

@@ -204,3 +204,31 @@ fn walk(dir: &std::path::Path) -> Vec<String> {
     }
     all
 }
+
+#[test]
+fn the_drain_does_not_stay_on_the_processor_of_the_first_thread_that_emits() {
+    let capture = capture("bound");
+    let everywhere = rustix::thread::sched_getaffinity(Some(rustix::process::getpid())).unwrap();
+    let first = (0..rustix::thread::CpuSet::MAX_CPU).find(|cpu| everywhere.is_set(*cpu)).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut one = rustix::thread::CpuSet::new();
+            one.set(first);
+            rustix::thread::sched_setaffinity(None, &one).unwrap();
+            emit!(capture.tracer(), Step { number: 1, name: "bound" });
+        });
+    });
+    capture.tracer().flush().unwrap();
+    let mut found = 0;
+    for task in std::fs::read_dir("/proc/self/task").unwrap().flatten() {
+        let Ok(name) = std::fs::read_to_string(task.path().join("comm")) else { continue };
+        let Ok(tid) = task.file_name().to_string_lossy().parse() else { continue };
+        if name.starts_with("tracewell-")
+            && let Ok(set) = rustix::thread::sched_getaffinity(rustix::thread::Pid::from_raw(tid))
+        {
+            assert_eq!(set.count(), everywhere.count(), "{name}");
+            found += 1;
+        }
+    }
+    assert!(found >= 3, "drain, writer and tender");
+}

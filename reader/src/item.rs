@@ -12,7 +12,7 @@ pub struct EventRef<'a> {
     pub time: i64,
     /// The process.
     pub process: &'a ProcessInfo,
-    /// Index of the process in [`Trace::processes`].
+    /// Index of the process in [`Trace::processes`](crate::Trace::processes).
     pub process_index: usize,
     /// Thread id.
     pub tid: u32,

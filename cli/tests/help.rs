@@ -26,8 +26,9 @@ fn programs(place: &Place) -> std::path::PathBuf {
     let bin = place.path("bin");
     std::fs::create_dir(&bin).unwrap();
     let own = env!("CARGO_BIN_EXE_tracewell");
+    // In the foreground: else `timeout` signals the whole group too, and a second interrupt means to end at once.
     let script = format!(
-        "case \" $* \" in *\" watch \"*) exec timeout --preserve-status -s INT 2 {own} \"$@\";; esac\nexec {own} \"$@\"\n"
+        "case \" $* \" in *\" watch \"*) exec timeout --foreground --preserve-status -s INT 2 {own} \"$@\";; esac\nexec {own} \"$@\"\n"
     );
     for (name, body) in [("tracewell", script.as_str()), ("less", "exec cat\n"), ("jq", "exec cat\n")] {
         std::fs::write(bin.join(name), format!("#!/bin/sh\n{body}")).unwrap();

@@ -32,7 +32,7 @@ use crate::tracer::Tracer;
 /// emit!(tracer, ErrorRaised { module: "engine", ..Default::default() });
 /// ```
 ///
-/// Never blocks, never fails, returns nothing: what could not be recorded is counted by reason and shown by the
+/// Never blocks (unless the component chose [`WhenFull::Wait`](crate::WhenFull)), never fails, returns nothing: what could not be recorded is counted by reason and shown by the
 /// reader where it happened.
 #[macro_export]
 macro_rules! emit {

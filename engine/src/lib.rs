@@ -34,7 +34,7 @@
 //! ## What a full ring does
 //!
 //! Each thread has a ring of fixed size. When the drain cannot keep up, events are refused and counted by reason;
-//! the reader shows the count where it happened. An emit never waits.
+//! the reader shows the count where it happened. An emit never waits, unless the component chose [`WhenFull::Wait`].
 //!
 //! ## What survives
 //!

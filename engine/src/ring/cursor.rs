@@ -1,6 +1,6 @@
 //! The protocol of a ring: two indices, who stores them, and in which order.
 //!
-//! No bytes here: `memory.rs` has those, `producer.rs` and `consumer.rs` join the two. The loom models in
+//! No bytes here: `memory.rs` has those, `emit.rs` and `drain.rs` join the two. The loom models in
 //! `engine/tests/loom.rs` compile this very file.
 //!
 //! ```text

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Fault tests: --quick is CI's part; --long is the long part, whose runs are added to docs/faults.md.
+# A name after it runs that test alone: ci/faults.sh --quick kill
+set -euo pipefail
+cd "$(dirname "$0")/.."
+case "${1:-}" in
+  --quick) scale=0 ;;
+  --long) scale=1 ;;
+  *) echo "usage: ci/faults.sh --quick|--long [TEST]" >&2; exit 2 ;;
+esac
+only="${2:-}"
+cargo build --release -p tracewell-faults
+faults="${CARGO_TARGET_DIR:-target}/release/faults"
+reports=$(mktemp)
+trap 'rm -f "$reports"' EXIT
+# run NAME QUICK-ARGUMENTS LONG-ARGUMENTS
+run() {
+  if [ -n "$only" ] && [ "$only" != "$1" ]; then return; fi
+  local arguments="$2"
+  if [ "$scale" = 1 ]; then arguments="$3"; fi
+  local begun=$SECONDS
+  # shellcheck disable=SC2086 — the arguments are words
+  "$faults" "$1" $arguments | tee -a "$reports"
+  echo "$1: $((SECONDS - begun)) s" >&2
+}
+# The tests, one line each.
+
+if [ "$scale" = 1 ]; then "$faults" ledger "$reports"; fi

@@ -1,5 +1,6 @@
 //! Facts of this boot and of processes.
 
+use std::io::Read as _;
 use std::sync::OnceLock;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -58,7 +59,11 @@ fn parse_stat(stat: &[u8]) -> Option<Stat> {
 }
 
 fn stat(pid: u32) -> Option<Stat> {
-    parse_stat(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
+    let mut file = std::fs::File::open(format!("/proc/{pid}/stat")).ok()?;
+    // 52 numbers and a name of 64 bytes at most. The kernel gives all of it to one read.
+    let mut text = [0; 2048];
+    let len = file.read(&mut text).ok()?;
+    parse_stat(text.get(..len)?)
 }
 
 /// Start of a process in clock ticks since boot; `None` if there is no such process.

@@ -38,8 +38,8 @@ const IN_FLIGHT: usize = 8;
 const MOSTLY_BUSY: u64 = 600;
 /// Bounds of the time between two looks at the rings.
 const SHORTEST_POLL: Duration = Duration::from_micros(250);
-const LONGEST_POLL: Duration = Duration::from_millis(50);
-const CONTROL_POLL: Duration = Duration::from_millis(50);
+const LONGEST_POLL: Duration = Duration::from_millis(100);
+const CONTROL_POLL: Duration = Duration::from_millis(100);
 const CLOCK_PERIOD: Duration = Duration::from_secs(1);
 /// Between clock points while nothing is emitted.
 const QUIET_CLOCK_PERIOD: Duration = Duration::from_secs(60);

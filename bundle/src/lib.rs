@@ -1,0 +1,18 @@
+//! The support bundle: everything is prepared on the user's own computer, the user sees all of it, takes out what
+//! they do not want to give, and only their yes sends it, encrypted, over a secure channel.
+//!
+//! ```text
+//! sources (os, traces, dumps, files) -> redactor -> draft -> look, strike -> sealed bundle -> consent -> send
+//! ```
+//!
+//! * A **source** ([`Source`]) gives members to a **sink** ([`Sink`]), one after the other, as streams.
+//! * The **redactor** stands between: what reaches the draft is already redacted at the level that the user chose.
+//! * A **draft** lies on disk encrypted to a key of the user's own, so that looking at it, striking members and
+//!   sealing it need no plaintext file at any moment.
+//! * A **sealed bundle** is one file in the age format for the vendor's key and, unless the user says no, the user's.
+//! * **Consent** is for exactly one sealed bundle, by its digest; sending takes the proof of it.
+#![forbid(unsafe_code)]
+
+mod member;
+
+pub use member::{Kind, MemberInfo, MemberName, NameError, Personal, Sink, Skipped, Source};

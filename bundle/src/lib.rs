@@ -13,6 +13,22 @@
 //! * **Consent** is for exactly one sealed bundle, by its digest; sending takes the proof of it.
 #![forbid(unsafe_code)]
 
+mod draft;
+mod keys;
+mod manifest;
 mod member;
+mod product;
+mod seal;
+mod sealed;
+mod store;
+mod tar;
+mod unnamed;
 
+pub use draft::{Draft, DraftWriter};
+pub use keys::{Key, OwnKey};
+pub use manifest::{Entry, MANIFEST_FORMAT, MAX_MANIFEST, MAX_MEMBER, MAX_MEMBERS, Manifest, Terms};
 pub use member::{Kind, MemberInfo, MemberName, NameError, Personal, Sink, Skipped, Source};
+pub use product::{PRODUCT_FILE, Product, ProductError, Server, Signer, Statement, SupportKey};
+pub use seal::{Sealed, seal};
+pub use sealed::SealedReader;
+pub use store::{Folder, SealedNote, Store};

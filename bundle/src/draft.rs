@@ -1,0 +1,329 @@
+//! A draft: what was collected, encrypted to the user's own key, before anything is struck out or sealed.
+//!
+//! One age file. Inside: the members one after the other, the manifest as JSON, its length (8 bytes, little-endian) and
+//! [`MAGIC`]. The age format can be read from any place, so a member is shown without reading those before it.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::fd::OwnedFd;
+
+use age::stream::{StreamReader, StreamWriter};
+use sha2::{Digest, Sha256};
+
+use crate::keys::OwnKey;
+use crate::manifest::{Entry, MANIFEST_FORMAT, MAX_MANIFEST, MAX_MEMBER, MAX_MEMBERS, Manifest, Terms};
+use crate::member::{MemberInfo, MemberName, Sink, Skipped};
+use crate::unnamed::{Unnamed, random_hex};
+
+/// The last bytes of a draft.
+const MAGIC: &[u8; 8] = b"TWDRAFT1";
+/// Name of the file.
+const FILE: &str = "draft.age";
+/// Bytes that are read at once.
+pub(crate) const PIECE: usize = 256 << 10;
+
+pub(crate) fn invalid(what: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.into())
+}
+
+/// Writes a draft. Dropped before [`DraftWriter::finish`], it leaves nothing.
+pub struct DraftWriter {
+    unnamed: Unnamed,
+    out: StreamWriter<File>,
+    names: BTreeSet<MemberName>,
+    manifest: Manifest,
+    buffer: Vec<u8>,
+}
+
+impl std::fmt::Debug for DraftWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DraftWriter").field("manifest", &self.manifest).finish_non_exhaustive()
+    }
+}
+
+impl DraftWriter {
+    /// Begins one in a bundle's folder.
+    ///
+    /// # Errors
+    /// If the file cannot be made.
+    pub fn new(folder: OwnedFd, key: &OwnKey, terms: Terms) -> io::Result<Self> {
+        let unnamed = Unnamed::new(folder)?;
+        let out = encryptor(&[&key.public()])?.wrap_output(unnamed.file().try_clone()?)?;
+        let manifest = Manifest {
+            format: MANIFEST_FORMAT,
+            id: random_hex(16)?,
+            terms,
+            members: Vec::new(),
+            skipped: Vec::new(),
+            struck: Vec::new(),
+            replaced: std::collections::BTreeMap::new(),
+        };
+        Ok(Self { unnamed, out, names: BTreeSet::new(), manifest, buffer: vec![0; PIECE] })
+    }
+
+    /// Counts what the redactor replaced.
+    pub fn note_replaced(&mut self, kind: &str, count: u64) {
+        *self.manifest.replaced.entry(kind.to_owned()).or_default() += count;
+    }
+
+    /// What is in it so far.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Ends it: only now the file gets its name.
+    ///
+    /// # Errors
+    /// If it cannot be written, or there is a draft already.
+    pub fn finish(mut self) -> io::Result<Manifest> {
+        let manifest = serde_json::to_vec(&self.manifest)?;
+        self.out.write_all(&manifest)?;
+        self.out.write_all(&(manifest.len() as u64).to_le_bytes())?;
+        self.out.write_all(MAGIC)?;
+        self.out.finish()?;
+        self.unnamed.publish(FILE)?;
+        Ok(self.manifest)
+    }
+}
+
+impl Sink for DraftWriter {
+    fn member(&mut self, info: MemberInfo, content: &mut dyn Read) -> io::Result<()> {
+        if self.names.len() >= MAX_MEMBERS {
+            return Err(invalid(format!("a bundle has {MAX_MEMBERS} members at most")));
+        }
+        if info.name.as_str() == crate::seal::MANIFEST || !self.names.insert(info.name.clone()) {
+            return Err(invalid(format!("two members named {}", info.name)));
+        }
+        let (mut size, mut hash) = (0_u64, Sha256::new());
+        loop {
+            let read = match content.read(&mut self.buffer) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(e),
+            };
+            let bytes = self.buffer.get(..read).unwrap_or_default();
+            size += read as u64;
+            if size > MAX_MEMBER {
+                return Err(invalid(format!("{} is larger than {MAX_MEMBER} bytes", info.name)));
+            }
+            hash.update(bytes);
+            self.out.write_all(bytes)?;
+        }
+        let sha256 = tracewell::schema::format::hex(&hash.finalize());
+        self.manifest.members.push(Entry { info, size, sha256 });
+        Ok(())
+    }
+
+    fn skip(&mut self, skipped: Skipped) {
+        self.manifest.skipped.push(skipped);
+    }
+}
+
+pub(crate) fn encryptor(keys: &[&crate::keys::Key]) -> io::Result<age::Encryptor> {
+    let recipients = keys.iter().map(|key| key.recipient() as &dyn age::Recipient);
+    age::Encryptor::with_recipients(recipients).map_err(|e| io::Error::other(e.to_string()))
+}
+
+/// Most bytes of an age header that is read: a stranger's file may name very many recipients.
+const MAX_HEADER: usize = 64 << 10;
+
+/// Opens an age file with a key.
+pub(crate) fn decrypt(file: File, key: &OwnKey) -> io::Result<StreamReader<BufReader<File>>> {
+    check_header(&file)?;
+    let decryptor = age::Decryptor::new_buffered(BufReader::with_capacity(PIECE, file))
+        .map_err(|e| invalid(format!("it is no file of the age format, or damaged at its beginning: {e}")))?;
+    let identity: &dyn age::Identity = key.identity();
+    decryptor.decrypt(std::iter::once(identity)).map_err(|e| match e {
+        age::DecryptError::NoMatchingKeys => io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "it is sealed to other keys than this one; use -i with yours",
+        ),
+        other => invalid(format!("damaged: {other}")),
+    })
+}
+
+/// The header ends within [`MAX_HEADER`] bytes: a line that begins with `---`.
+fn check_header(mut file: &File) -> io::Result<()> {
+    let mut head = Vec::new();
+    file.take(MAX_HEADER as u64).read_to_end(&mut head)?;
+    file.rewind()?;
+    if head.windows(5).any(|w| w == b"\n--- ") {
+        return Ok(());
+    }
+    Err(invalid("it is no file of the age format"))
+}
+
+/// A draft that can be looked at.
+pub struct Draft {
+    reader: StreamReader<BufReader<File>>,
+    manifest: Manifest,
+    /// Where each member begins, in the order of the manifest.
+    offsets: Vec<u64>,
+}
+
+impl std::fmt::Debug for Draft {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Draft").field("manifest", &self.manifest).finish_non_exhaustive()
+    }
+}
+
+impl Draft {
+    /// Opens the draft in a bundle's folder.
+    ///
+    /// # Errors
+    /// If there is none, it is damaged or cut, or sealed to another key.
+    pub fn open(folder: &OwnedFd, key: &OwnKey) -> io::Result<Self> {
+        let mut reader = decrypt(tracewell::fs::open_existing(folder, FILE, false)?, key)?;
+        let cut = || invalid("the draft is cut or damaged at its end; prepare it again");
+        let end = reader.seek(SeekFrom::End(0))?;
+        let trailer = end.checked_sub(16).ok_or_else(cut)?;
+        reader.seek(SeekFrom::Start(trailer))?;
+        let (mut len, mut magic) = ([0; 8], [0; 8]);
+        reader.read_exact(&mut len)?;
+        reader.read_exact(&mut magic)?;
+        let len = u64::from_le_bytes(len);
+        let begin = trailer.checked_sub(len).ok_or_else(cut)?;
+        if &magic != MAGIC || len > MAX_MANIFEST {
+            return Err(cut());
+        }
+        reader.seek(SeekFrom::Start(begin))?;
+        let mut text = Vec::new();
+        (&mut reader).take(len).read_to_end(&mut text)?;
+        let manifest: Manifest = serde_json::from_slice(&text)?;
+        let mut at = 0_u64;
+        let mut offsets = Vec::with_capacity(manifest.members.len());
+        for entry in &manifest.members {
+            offsets.push(at);
+            at = at.checked_add(entry.size).ok_or_else(cut)?;
+        }
+        if at != begin || manifest.format != MANIFEST_FORMAT {
+            return Err(cut());
+        }
+        Ok(Self { reader, manifest, offsets })
+    }
+
+    /// What is in it.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The bytes of a member. They were authenticated piece by piece when they come out.
+    ///
+    /// # Errors
+    /// If there is no such member or the draft cannot be read.
+    pub fn member(&mut self, name: &str) -> io::Result<impl Read + '_> {
+        let place = self.manifest.members.iter().position(|entry| entry.info.name.as_str() == name);
+        let place = place.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::NotFound, format!("the bundle has no member {name:?}"))
+        })?;
+        let at = self.offsets.get(place).copied().unwrap_or_default();
+        let size = self.manifest.members.get(place).map_or(0, |entry| entry.size);
+        self.reader.seek(SeekFrom::Start(at))?;
+        Ok((&mut self.reader).take(size))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::member::Kind;
+
+    pub(crate) fn info(name: &str) -> MemberInfo {
+        MemberInfo {
+            name: MemberName::new(name).unwrap(),
+            kind: Kind::Text,
+            origin: "a test".into(),
+            personal: [(crate::Personal::Content, 0)].into(),
+        }
+    }
+
+    pub(crate) fn bytes_of(name: &str, len: usize) -> Vec<u8> {
+        name.bytes().cycle().take(len).collect()
+    }
+
+    pub(crate) const MEMBERS: [(&str, usize); 4] = [
+        ("os/report.json", 70_000),
+        ("files/0001.txt", 0),
+        ("files/0002.txt", 1),
+        ("trace/0001.twseg", 300_000),
+    ];
+
+    pub(crate) fn draft() -> (tempfile::TempDir, OwnKey, Manifest) {
+        let dir = crate::unnamed::tests::private_dir();
+        let key = OwnKey::load_or_create(&dir.path().join("base")).unwrap();
+        let terms = Terms { redaction: "standard".into(), ..Terms::default() };
+        let mut writer = DraftWriter::new(folder(&dir), &key, terms).unwrap();
+        for (name, len) in MEMBERS {
+            writer.member(info(name), &mut bytes_of(name, len).as_slice()).unwrap();
+        }
+        writer.skip(Skipped { what: "dumps".into(), why: "not asked for".into() });
+        writer.note_replaced("user", 3);
+        let manifest = writer.finish().unwrap();
+        (dir, key, manifest)
+    }
+
+    pub(crate) fn folder(dir: &tempfile::TempDir) -> OwnedFd {
+        tracewell::fs::open_private_dir(dir.path()).unwrap()
+    }
+
+    #[test]
+    fn what_was_put_in_comes_out_in_any_order() {
+        let (dir, key, manifest) = draft();
+        let mut draft = Draft::open(&folder(&dir), &key).unwrap();
+        assert_eq!(draft.manifest(), &manifest);
+        for (name, len) in MEMBERS.into_iter().rev().chain(MEMBERS) {
+            let mut read = Vec::new();
+            draft.member(name).unwrap().read_to_end(&mut read).unwrap();
+            assert_eq!(read, bytes_of(name, len));
+            let hash = tracewell::schema::format::hex(&Sha256::digest(&read));
+            assert_eq!(draft.manifest().find(name).unwrap().sha256, hash);
+        }
+        assert!(draft.member("files/0003.txt").is_err());
+    }
+
+    #[test]
+    fn nothing_in_the_file_can_be_read_without_the_key() {
+        let (dir, _key, _) = draft();
+        let file = std::fs::read(dir.path().join(FILE)).unwrap();
+        for needle in ["report.json", "manifest", "TWDRAFT", "files/0002"] {
+            assert!(!file.windows(needle.len()).any(|w| w == needle.as_bytes()), "{needle}");
+        }
+        let other = OwnKey::load_or_create(&dir.path().join("other")).unwrap();
+        let error = Draft::open(&folder(&dir), &other).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{error}");
+    }
+
+    #[test]
+    fn names_are_used_once_and_an_abandoned_draft_leaves_nothing() {
+        let dir = crate::unnamed::tests::private_dir();
+        let key = OwnKey::load_or_create(&dir.path().join("base")).unwrap();
+        let mut writer = DraftWriter::new(folder(&dir), &key, Terms::default()).unwrap();
+        writer.member(info("a"), &mut "x".as_bytes()).unwrap();
+        for twice in ["a", "manifest.json"] {
+            assert!(writer.member(info(twice), &mut "x".as_bytes()).is_err());
+        }
+        drop(writer);
+        assert!(!dir.path().join(FILE).exists());
+    }
+
+    #[test]
+    fn a_cut_or_changed_draft_is_refused() {
+        let (dir, key, _) = draft();
+        let path = dir.path().join(FILE);
+        let whole = std::fs::read(&path).unwrap();
+        for len in [0, 1, 100, 200, 65_536, 131_072, whole.len() - 65_552, whole.len() - 1] {
+            std::fs::write(&path, &whole[..len]).unwrap();
+            assert!(Draft::open(&folder(&dir), &key).is_err(), "{len}");
+        }
+        for at in [10, 150, whole.len() - 1, whole.len() - 20] {
+            let mut changed = whole.clone();
+            changed[at] ^= 1;
+            std::fs::write(&path, &changed).unwrap();
+            assert!(Draft::open(&folder(&dir), &key).is_err(), "{at}");
+        }
+    }
+}

@@ -22,6 +22,7 @@ mod seal;
 mod sealed;
 mod store;
 mod tar;
+mod traces;
 mod unnamed;
 
 pub use draft::{Draft, DraftWriter};
@@ -32,3 +33,4 @@ pub use product::{PRODUCT_FILE, Product, ProductError, Server, Signer, Statement
 pub use seal::{Sealed, seal};
 pub use sealed::SealedReader;
 pub use store::{Folder, SealedNote, Store};
+pub use traces::Traces;

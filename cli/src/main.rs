@@ -6,6 +6,7 @@
 mod activity;
 mod args;
 mod audit;
+mod bundle;
 mod completions;
 mod coverage;
 mod demo;
@@ -72,6 +73,7 @@ fn run(args: Args, out: &mut Out) -> Result<u8, Failure> {
             "the demo works in a private temporary directory of its own; leave out --dir (TMPDIR says where it is made)",
         )),
         Command::Demo(demo) => demo::demo(&demo, out),
+        Command::Bundle(bundle) => bundle::bundle(dir, &bundle, out),
         Command::Purge(purge) => purge::purge(dir, &purge, out),
         Command::Completions { shell } => completions::completions(shell, out),
         Command::DemoComponent(component) => demo_component::run(dir, &component, out),

@@ -56,7 +56,9 @@ impl Place {
         for entry in std::fs::read_dir(base).map_err(|e| unusable(base, &e))? {
             let name = entry.map_err(|e| unusable(base, &e))?.file_name();
             let name = name.as_encoded_bytes();
-            if [&b"control"[..], b"control.lock", b"settings.toml", b"sessions"].contains(&name) {
+            if [&b"control"[..], b"control.lock", b"settings.toml", b"sessions", b"bundles", b"keys"]
+                .contains(&name)
+            {
                 return Ok(());
             }
             // Half-made files of a command or a component that was killed.

@@ -1,0 +1,70 @@
+//! `bundle create`: collects into a draft.
+
+use tracewell_bundle::{DraftWriter, OwnKey, Product, ProductError, Source, Terms, Traces};
+
+use super::args::{Create, Part};
+use super::{failed, look, store};
+use crate::OK;
+use crate::output::{Failure, Out, note};
+use crate::place::Place;
+
+/// The product's file. None is no obstacle to preparing a bundle by hand.
+pub(super) fn product(given: Option<&std::path::Path>) -> Result<Option<Product>, Failure> {
+    match Product::load(&Product::place(given)) {
+        Ok(product) => Ok(Some(product)),
+        Err(ProductError::Missing(_)) if given.is_none() => Ok(None),
+        Err(e) => Err(Failure::of_lines(&e)),
+    }
+}
+
+pub(super) fn create(place: &Place, args: &Create, out: &mut Out) -> Result<u8, Failure> {
+    let product = product(args.product.as_deref())?;
+    let now = jiff::Timestamp::now();
+    let terms = Terms {
+        case: args.case.clone(),
+        product: product
+            .as_ref()
+            .map_or_else(|| "unknown".into(), |p| format!("{} {}", p.name, p.version).trim_end().into()),
+        prepared_at: now.to_string(),
+        redaction: args.redact.name().into(),
+        statement: product.as_ref().and_then(|p| p.statement.as_ref()).map(|s| s.version.clone()),
+    };
+    let base = place.dirs.base();
+    let key = OwnKey::load_or_create(base).map_err(|e| failed("your own key", &e))?;
+    let folder = store(place).create(now).map_err(|e| failed("the bundle's folder", &e))?;
+    let filled = (|| {
+        let mut draft = DraftWriter::new(folder.fd()?, &key, terms)?;
+        for source in &mut sources(place, args) {
+            note(&format!("collecting {}", source.label()));
+            source.collect(&mut draft)?;
+        }
+        draft.finish()
+    })();
+    match filled {
+        Ok(manifest) => {
+            look::print_manifest(folder.name(), &manifest, &folder.struck().unwrap_or_default(), out)?;
+            out.line("")?;
+            out.line("Nothing was sent. Look at it with `tracewell bundle view`, strike out what you do not want to")?;
+            out.line("give, then `tracewell bundle seal`.")?;
+            Ok(OK)
+        }
+        Err(e) => {
+            // Nothing half-made stays.
+            let _ = folder.remove();
+            Err(failed("the bundle could not be prepared", &e))
+        }
+    }
+}
+
+fn wants(args: &Create, part: Part) -> bool {
+    args.only.is_empty() || args.only.contains(&part)
+}
+
+/// What was asked for, in the order in which it is collected.
+fn sources(place: &Place, args: &Create) -> Vec<Box<dyn Source>> {
+    let mut all: Vec<Box<dyn Source>> = Vec::new();
+    if wants(args, Part::Trace) {
+        all.push(Box::new(Traces::new(place.dirs.base())));
+    }
+    all
+}

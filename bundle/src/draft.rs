@@ -13,11 +13,14 @@ use sha2::{Digest, Sha256};
 
 use crate::keys::OwnKey;
 use crate::manifest::{Entry, MANIFEST_FORMAT, MAX_MANIFEST, MAX_MEMBER, MAX_MEMBERS, Manifest, Terms};
-use crate::member::{MemberInfo, MemberName, Sink, Skipped};
+use crate::member::{Kind, MemberInfo, MemberName, Sink, Skipped};
+use crate::redact::Redactor;
 use crate::unnamed::{Unnamed, random_hex};
 
 /// The last bytes of a draft.
 const MAGIC: &[u8; 8] = b"TWDRAFT1";
+/// The member that maps pseudonyms back. It stays in the draft: no bundle is sealed with it.
+pub const PRIVATE_MAP: &str = "private/pseudonyms.json";
 /// Name of the file.
 const FILE: &str = "draft.age";
 /// Bytes that are read at once.
@@ -62,9 +65,40 @@ impl DraftWriter {
         Ok(Self { unnamed, out, names: BTreeSet::new(), manifest, buffer: vec![0; PIECE] })
     }
 
-    /// Counts what the redactor replaced.
-    pub fn note_replaced(&mut self, kind: &str, count: u64) {
-        *self.manifest.replaced.entry(kind.to_owned()).or_default() += count;
+    /// Adds what the redactor did: how often it replaced what, member by member (`notes/redaction.json`), and from each
+    /// pseudonym back to what it stands for ([`PRIVATE_MAP`]), which is never sealed.
+    ///
+    /// # Errors
+    /// If the draft cannot be written.
+    pub fn add_redaction(&mut self, redactor: &Redactor) -> io::Result<()> {
+        let report = redactor.report();
+        self.manifest.replaced = report.kinds.iter().map(|(kind, n)| ((*kind).to_owned(), *n)).collect();
+        let text = serde_json::to_vec_pretty(&serde_json::json!({
+            "level": redactor.level().name(),
+            "replaced": report.kinds,
+            "by_member": report.members,
+            "note": "Patterns are a net, not a promise: look at every member before you give it.",
+        }))?;
+        let note = |name: &str, origin: &str| {
+            Ok::<_, io::Error>(MemberInfo {
+                name: MemberName::new(name).map_err(io::Error::other)?,
+                kind: Kind::Note,
+                origin: origin.into(),
+                personal: std::collections::BTreeMap::new(),
+            })
+        };
+        self.member(
+            note("notes/redaction.json", "what was replaced, how often, where")?,
+            &mut text.as_slice(),
+        )?;
+        if !redactor.map().is_empty() {
+            let map = serde_json::to_vec_pretty(redactor.map())?;
+            self.member(
+                note(PRIVATE_MAP, "for you alone: who is behind each pseudonym")?,
+                &mut map.as_slice(),
+            )?;
+        }
+        Ok(())
     }
 
     /// What is in it so far.
@@ -230,7 +264,6 @@ impl Draft {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::member::Kind;
 
     pub(crate) fn info(name: &str) -> MemberInfo {
         MemberInfo {
@@ -261,7 +294,6 @@ pub(crate) mod tests {
             writer.member(info(name), &mut bytes_of(name, len).as_slice()).unwrap();
         }
         writer.skip(Skipped { what: "dumps".into(), why: "not asked for".into() });
-        writer.note_replaced("user", 3);
         let manifest = writer.finish().unwrap();
         (dir, key, manifest)
     }

@@ -18,6 +18,7 @@ mod keys;
 mod manifest;
 mod member;
 mod product;
+pub mod redact;
 mod seal;
 mod sealed;
 mod store;
@@ -25,7 +26,7 @@ mod tar;
 mod traces;
 mod unnamed;
 
-pub use draft::{Draft, DraftWriter};
+pub use draft::{Draft, DraftWriter, PRIVATE_MAP};
 pub use keys::{Key, OwnKey};
 pub use manifest::{Entry, MANIFEST_FORMAT, MAX_MANIFEST, MAX_MEMBER, MAX_MEMBERS, Manifest, Terms};
 pub use member::{Kind, MemberInfo, MemberName, NameError, Personal, Sink, Skipped, Source};

@@ -75,11 +75,12 @@ impl Manifest {
         self.members.iter().map(|entry| entry.size).fold(0, u64::saturating_add)
     }
 
-    /// The same without the members that are struck out.
+    /// The same without the members that are struck out, and without what is for the user alone.
     #[must_use]
     pub fn without(&self, struck: &std::collections::BTreeSet<MemberName>) -> Self {
         let mut left = self.clone();
-        left.members.retain(|entry| !struck.contains(&entry.info.name));
+        let is_private = |entry: &Entry| entry.info.name.as_str().starts_with("private/");
+        left.members.retain(|entry| !struck.contains(&entry.info.name) && !is_private(entry));
         left.struck = struck.iter().filter(|name| self.find(name.as_str()).is_some()).cloned().collect();
         left
     }

@@ -21,7 +21,8 @@ const KINDS: [Personal; 8] = [
     Personal::Program,
 ];
 
-/// Gives the segments as `trace/00001.twseg` and so on, oldest session first.
+/// Gives the segments as `trace/0001/NAME.twseg`, the oldest session first. The names are those of the trace directory in
+/// small letters, so that `tracewell read` takes the folder when a bundle is extracted.
 #[derive(Debug)]
 pub struct Traces {
     sessions: PathBuf,
@@ -73,7 +74,12 @@ impl Source for Traces {
         if segments.is_empty() {
             sink.skip(Skipped { what: "traces".into(), why: "nothing was recorded".into() });
         }
-        for (number, (session, name)) in segments.into_iter().enumerate() {
+        let (mut number, mut last) = (0, String::new());
+        for (session, name) in segments {
+            if last != session {
+                number += 1;
+                last.clone_from(&session);
+            }
             let path = self.sessions.join(&session).join(&name);
             let opened = tracewell::fs::open_private_dir(&self.sessions)
                 .and_then(|folder| tracewell::fs::open_private_dir_at(&folder, &session))
@@ -83,7 +89,7 @@ impl Source for Traces {
             match opened {
                 Ok((len, file)) => {
                     let info = MemberInfo {
-                        name: MemberName::new(format!("trace/{:05}.twseg", number + 1))
+                        name: MemberName::new(format!("trace/{number:04}/{}", name.to_ascii_lowercase()))
                             .map_err(io::Error::other)?,
                         kind: Kind::Segment,
                         origin: format!("session {session}, {name}"),

@@ -1,8 +1,9 @@
 //! `bundle create`: collects into a draft.
 
+use tracewell_bundle::redact::{self, Known, PseudonymKey, Redacting, Redactor};
 use tracewell_bundle::{DraftWriter, OwnKey, Product, ProductError, Source, Terms, Traces};
 
-use super::args::{Create, Part};
+use super::args::{Create, Level, Part};
 use super::{failed, look, store};
 use crate::OK;
 use crate::output::{Failure, Out, note};
@@ -34,10 +35,17 @@ pub(super) fn create(place: &Place, args: &Create, out: &mut Out) -> Result<u8, 
     let folder = store(place).create(now).map_err(|e| failed("the bundle's folder", &e))?;
     let filled = (|| {
         let mut draft = DraftWriter::new(folder.fd()?, &key, terms)?;
+        let level = match args.redact {
+            Level::None => redact::Level::None,
+            Level::Standard => redact::Level::Standard,
+            Level::Strict => redact::Level::Strict,
+        };
+        let mut redactor = Redactor::new(level, PseudonymKey::random()?, Known::of_this_computer());
         for source in &mut sources(place, args) {
             note(&format!("collecting {}", source.label()));
-            source.collect(&mut draft)?;
+            source.collect(&mut Redacting::new(&mut redactor, &mut draft))?;
         }
+        draft.add_redaction(&redactor)?;
         draft.finish()
     })();
     match filled {

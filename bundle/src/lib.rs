@@ -19,6 +19,7 @@ mod manifest;
 mod member;
 mod product;
 pub mod redact;
+pub mod request;
 mod seal;
 mod sealed;
 mod store;

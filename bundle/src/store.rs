@@ -20,12 +20,15 @@ use serde::{Deserialize, Serialize};
 use crate::draft::{Draft, invalid};
 use crate::keys::OwnKey;
 use crate::member::MemberName;
+use crate::request::Request;
 use crate::seal::Sealed;
 use crate::unnamed::{random_hex, replace};
 
 const FOLDER: &str = "bundles";
 const STRUCK: &str = "struck.json";
 const SEALED: &str = "sealed.age";
+/// The request that was accepted last, beside the bundles.
+const REQUEST: &str = "request.json";
 const SEALED_NOTE: &str = "sealed.json";
 /// Longest of the small files, in bytes.
 const MAX_NOTE: u64 = 16 << 20;
@@ -53,6 +56,28 @@ impl Store {
         let path = self.path.join(&name);
         let fd = tracewell::fs::create_private_dir(&path)?;
         Ok(Folder { name, path, fd })
+    }
+
+    /// Keeps the request that the user accepted last; returns where.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn keep_request(&self, request: &Request) -> io::Result<PathBuf> {
+        let folder = tracewell::fs::create_private_dir_all(&self.path)?;
+        replace(&folder, REQUEST, &serde_json::to_vec_pretty(request)?)?;
+        Ok(self.path.join(REQUEST))
+    }
+
+    /// The request that the user accepted last.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn request(&self) -> io::Result<Option<Request>> {
+        match tracewell::fs::open_private_dir(&self.path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+            Ok(folder) => note(&folder, &self.path, REQUEST),
+        }
     }
 
     /// The names of all bundles, oldest first.
@@ -261,15 +286,7 @@ impl Folder {
     /// # Errors
     /// If it is not ours alone, too long, or not of its form.
     pub fn note<T: DeserializeOwned>(&self, name: &str) -> io::Result<Option<T>> {
-        let file = match tracewell::fs::open_existing(&self.fd, name, false) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => other?,
-        };
-        let mut text = Vec::new();
-        file.take(MAX_NOTE).read_to_end(&mut text)?;
-        serde_json::from_slice(&text)
-            .map(Some)
-            .map_err(|e| invalid(format!("{}: {e}", self.path.join(name).display())))
+        note(&self.fd, &self.path, name)
     }
 
     /// Writes a small JSON file of the bundle, whole or not at all.
@@ -279,6 +296,18 @@ impl Folder {
     pub fn put_note<T: Serialize>(&self, name: &str, note: &T) -> io::Result<()> {
         replace(&self.fd, name, &serde_json::to_vec_pretty(note)?)
     }
+}
+
+fn note<T: DeserializeOwned>(folder: &OwnedFd, path: &Path, name: &str) -> io::Result<Option<T>> {
+    let file = match tracewell::fs::open_existing(folder, name, false) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    let mut text = Vec::new();
+    file.take(MAX_NOTE).read_to_end(&mut text)?;
+    serde_json::from_slice(&text)
+        .map(Some)
+        .map_err(|e| invalid(format!("{}: {e}", path.join(name).display())))
 }
 
 #[cfg(test)]

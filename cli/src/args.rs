@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Watch(Watch),
     /// Show the whole path on real activity, in a private temporary directory
     Demo(Demo),
+    /// Show or accept what support asks for
+    Request(crate::request::RequestArgs),
     /// Prepare what support asked for, look at it, seal it, and send it if you agree
     Bundle(crate::bundle::args::Bundle),
     /// Delete what was recorded

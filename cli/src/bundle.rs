@@ -29,6 +29,11 @@ pub(crate) fn bundle(dir: Option<&Path>, args: &Bundle, out: &mut Out) -> Result
     }
 }
 
+/// Kinds of personal data for people.
+pub(crate) fn personal_kinds(kinds: &[tracewell_bundle::Personal]) -> String {
+    kinds.iter().map(|kind| look::personal(*kind)).collect::<Vec<_>>().join(", ")
+}
+
 fn store(place: &Place) -> Store {
     Store::new(place.dirs.base())
 }

@@ -24,6 +24,7 @@ mod place;
 mod progress;
 mod purge;
 mod read;
+mod request;
 mod rings;
 mod segments;
 mod status;
@@ -74,6 +75,7 @@ fn run(args: Args, out: &mut Out) -> Result<u8, Failure> {
         )),
         Command::Demo(demo) => demo::demo(&demo, out),
         Command::Bundle(bundle) => bundle::bundle(dir, &bundle, out),
+        Command::Request(args) => request::request(dir, &args, out),
         Command::Purge(purge) => purge::purge(dir, &purge, out),
         Command::Completions { shell } => completions::completions(shell, out),
         Command::DemoComponent(component) => demo_component::run(dir, &component, out),

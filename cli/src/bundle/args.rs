@@ -76,12 +76,18 @@ impl Level {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Create {
+    /// Collect what the request that was accepted last asks for, and nothing else
+    #[arg(long, conflicts_with_all = ["only", "dump", "full_dump", "files", "case"])]
+    pub(crate) request: bool,
     /// Collect only these parts
     #[arg(long, value_name = "PART,..", value_delimiter = ',', value_enum)]
     pub(crate) only: Vec<Part>,
     /// Also the memory of this component, as a minidump; may be given more than once
     #[arg(long, value_name = "COMPONENT")]
     pub(crate) dump: Vec<String>,
+    /// Also the whole memory of this component: anything that it works on can be in it
+    #[arg(long, value_name = "COMPONENT")]
+    pub(crate) full_dump: Vec<String>,
     /// Also this file, or these files of a pattern as '/var/log/product/*.log'
     #[arg(long = "file", value_name = "GLOB")]
     pub(crate) files: Vec<String>,

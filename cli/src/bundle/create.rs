@@ -18,7 +18,35 @@ pub(super) fn product(given: Option<&std::path::Path>) -> Result<Option<Product>
     }
 }
 
+/// What the accepted request asks for, as arguments.
+fn of_request(place: &Place, args: &Create) -> Result<Create, Failure> {
+    let kept = store(place).request().map_err(|e| failed("the request", &e))?;
+    let request = kept.ok_or_else(|| {
+        Failure::new("no request was accepted; `tracewell request accept FILE` does, or leave out --request")
+    })?;
+    let mut only = Vec::new();
+    for (part, asked) in [
+        (Part::Os, request.operating_system),
+        (Part::Trace, request.trace.is_some()),
+        (Part::Files, request.product_files),
+    ] {
+        only.extend(asked.then_some(part));
+    }
+    Ok(Create {
+        request: true,
+        only,
+        dump: request.dumps,
+        full_dump: request.full_dumps,
+        files: request.files,
+        redact: args.redact,
+        case: Some(request.case),
+        product: args.product.clone(),
+    })
+}
+
 pub(super) fn create(place: &Place, args: &Create, out: &mut Out) -> Result<u8, Failure> {
+    let asked = if args.request { Some(of_request(place, args)?) } else { None };
+    let args = asked.as_ref().unwrap_or(args);
     let product = product(args.product.as_deref())?;
     let now = jiff::Timestamp::now();
     let terms = Terms {
@@ -65,7 +93,7 @@ pub(super) fn create(place: &Place, args: &Create, out: &mut Out) -> Result<u8, 
 }
 
 fn wants(args: &Create, part: Part) -> bool {
-    args.only.is_empty() || args.only.contains(&part)
+    args.only.is_empty() && !args.request || args.only.contains(&part)
 }
 
 /// What was asked for, in the order in which it is collected.

@@ -13,6 +13,8 @@
 //! * **Consent** is for exactly one sealed bundle, by its digest; sending takes the proof of it.
 #![forbid(unsafe_code)]
 
+pub mod audit;
+mod consent;
 mod draft;
 mod keys;
 mod manifest;
@@ -22,11 +24,13 @@ pub mod redact;
 pub mod request;
 mod seal;
 mod sealed;
+pub mod send;
 mod store;
 mod tar;
 mod traces;
 mod unnamed;
 
+pub use consent::{Consent, ConsentProof};
 pub use draft::{Draft, DraftWriter, PRIVATE_MAP};
 pub use keys::{Key, OwnKey};
 pub use manifest::{Entry, MANIFEST_FORMAT, MAX_MANIFEST, MAX_MEMBER, MAX_MEMBERS, Manifest, Terms};

@@ -21,8 +21,6 @@ use crate::store::Folder;
 
 const STATE: &str = "upload.json";
 const RECEIPT: &str = "receipt.json";
-/// Bytes that are sent at once: what a cut connection costs at most.
-const CHUNK: usize = 4 << 20;
 const VERSION: &str = "1.0.0";
 /// Longest address of an upload that is kept.
 const MAX_LOCATION: usize = 4096;
@@ -104,11 +102,13 @@ pub struct Patience {
     pub wait: Duration,
     /// How long one answer may take.
     pub timeout: Duration,
+    /// Bytes that are sent at once: what a cut connection costs at most.
+    pub chunk: usize,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { tries: 8, wait: Duration::from_secs(1), timeout: Duration::from_secs(60) }
+        Self { tries: 8, wait: Duration::from_secs(1), timeout: Duration::from_secs(60), chunk: 4 << 20 }
     }
 }
 
@@ -358,12 +358,12 @@ impl Upload<'_> {
     /// Sends the next bytes.
     fn give(&mut self, state: &mut State, at: u64) -> Result<Step, SendError> {
         let left = self.proof.len - at;
-        let len = left.min(CHUNK as u64);
+        let len = left.min(self.patience.chunk.max(1) as u64);
         if len == left && !state.is_finishing {
             state.is_finishing = true;
             self.folder.put_note(STATE, state)?;
         }
-        let mut piece = vec![0; usize::try_from(len).unwrap_or(CHUNK)];
+        let mut piece = vec![0; usize::try_from(len).unwrap_or(self.patience.chunk)];
         self.proof.file.seek(SeekFrom::Start(at))?;
         self.proof.file.read_exact(&mut piece)?;
         let answer = self
@@ -381,11 +381,12 @@ impl Upload<'_> {
             StatusCode::NO_CONTENT | StatusCode::OK => {
                 self.offset(&answer, Some((at, at + len))).map(Step::At)
             }
-            // It has another number of bytes than we thought, or is busy with a former try.
-            StatusCode::CONFLICT | StatusCode::LOCKED => {
+            // It has another number of bytes than we thought.
+            StatusCode::CONFLICT => {
                 self.step_back()?;
                 Ok(Step::Later("the server is not where it was".into()))
             }
+            StatusCode::LOCKED => Ok(Step::Later("the server is busy with a former try".into())),
             StatusCode::NOT_FOUND | StatusCode::GONE => Ok(Step::Gone),
             _ => Err(refused(answer)),
         }

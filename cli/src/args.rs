@@ -60,6 +60,12 @@ pub(crate) enum Command {
     Watch(Watch),
     /// Show the whole path on real activity, in a private temporary directory
     Demo(Demo),
+    /// Show the record of what was done: switched on and off, prepared, seen, agreed to, sent, deleted
+    Audit {
+        /// For programs: one JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
     /// Show or accept what support asks for
     Request(crate::request::RequestArgs),
     /// Prepare what support asked for, look at it, seal it, and send it if you agree

@@ -4,6 +4,7 @@ pub(crate) mod args;
 mod create;
 mod look;
 mod sealing;
+mod sending;
 
 use std::io;
 use std::path::Path;
@@ -24,6 +25,7 @@ pub(crate) fn bundle(dir: Option<&Path>, args: &Bundle, out: &mut Out) -> Result
         BundleCommand::Strike(strike) => look::strike(&place, strike, out),
         BundleCommand::Seal(seal) => sealing::seal(&place, seal, out),
         BundleCommand::Unseal { bundle } => sealing::unseal(&place, bundle, out),
+        BundleCommand::Send(send) => sending::send(&place, send, out),
         BundleCommand::Open(open) => sealing::open(&place, open, out),
         BundleCommand::Remove(remove) => look::remove(&place, remove, out),
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::enable::dir_option;
 use crate::output::{Failure, Out, safe};
 use crate::place::{Place, unusable};
-use crate::{OK, audit};
+use crate::{OK, audit, audit_file};
 
 /// `tracewell disable`.
 pub(crate) fn disable(dir: Option<&Path>, out: &mut Out) -> Result<u8, Failure> {
@@ -25,6 +25,7 @@ pub(crate) fn disable(dir: Option<&Path>, out: &mut Out) -> Result<u8, Failure> 
     ))?;
     out.flush()?;
     if let Some(telling) = telling {
+        audit_file::note(&place, "disable", "by the user");
         telling.finish();
     }
     Ok(OK)

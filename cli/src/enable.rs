@@ -13,7 +13,7 @@ use crate::explain::scope;
 use crate::made::Made;
 use crate::output::{Failure, Out, note, safe, size, time};
 use crate::place::{Place, unusable};
-use crate::{OK, audit, names};
+use crate::{OK, audit, audit_file, names};
 
 /// `tracewell enable`.
 pub(crate) fn enable(dir: Option<&Path>, args: &args::Enable, out: &mut Out) -> Result<u8, Failure> {
@@ -50,6 +50,7 @@ pub(crate) fn enable(dir: Option<&Path>, args: &args::Enable, out: &mut Out) -> 
     }
     made.keep();
     let telling = audit::enabled(dirs, &request, &session);
+    audit_file::note(&place, "enable", &scope(&request.levels));
     print(dirs, &request, &session, was_on, out)?;
     out.flush()?;
     notes.iter().for_each(|line| note(line));

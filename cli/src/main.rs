@@ -6,6 +6,7 @@
 mod activity;
 mod args;
 mod audit;
+mod audit_file;
 mod bundle;
 mod completions;
 mod coverage;
@@ -75,6 +76,7 @@ fn run(args: Args, out: &mut Out) -> Result<u8, Failure> {
         )),
         Command::Demo(demo) => demo::demo(&demo, out),
         Command::Bundle(bundle) => bundle::bundle(dir, &bundle, out),
+        Command::Audit { json } => audit_file::show(dir, json, out),
         Command::Request(args) => request::request(dir, &args, out),
         Command::Purge(purge) => purge::purge(dir, &purge, out),
         Command::Completions { shell } => completions::completions(shell, out),

@@ -56,8 +56,16 @@ impl Place {
         for entry in std::fs::read_dir(base).map_err(|e| unusable(base, &e))? {
             let name = entry.map_err(|e| unusable(base, &e))?.file_name();
             let name = name.as_encoded_bytes();
-            if [&b"control"[..], b"control.lock", b"settings.toml", b"sessions", b"bundles", b"keys"]
-                .contains(&name)
+            if [
+                &b"control"[..],
+                b"control.lock",
+                b"settings.toml",
+                b"sessions",
+                b"bundles",
+                b"keys",
+                b"audit.jsonl",
+            ]
+            .contains(&name)
             {
                 return Ok(());
             }

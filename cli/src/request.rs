@@ -12,7 +12,7 @@ use crate::args::{CategoryLevel, Enable, Lasting};
 use crate::bundle::personal_kinds;
 use crate::output::{Failure, Out, advice, safe};
 use crate::place::Place;
-use crate::{OK, enable};
+use crate::{OK, audit_file, enable};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct RequestArgs {
@@ -118,6 +118,9 @@ fn accept_it(dir: Option<&Path>, args: &Accept, out: &mut Out) -> Result<u8, Fai
         return Ok(OK);
     }
     let place = Place::resolve(dir)?;
+    let items: Vec<String> = request.items().into_iter().map(|item| item.name).collect();
+    let detail = format!("case {}: {} accepted, request {}", request.case, items.join(", "), verified.digest);
+    audit_file::note(&place, "request", &detail);
     if let Some(trace) = &request.trace {
         let level = |name: &str| Level::ALL.iter().copied().find(|l| l.name() == name);
         let categories = trace

@@ -36,6 +36,8 @@ pub(crate) enum BundleCommand {
         #[arg(default_value = "last")]
         bundle: String,
     },
+    /// Show what goes to whom, ask, and send the sealed bundle over a secure channel; goes on with one that was begun
+    Send(Send),
     /// Check a sealed bundle and extract its members; for support, and for you with your own key
     Open(Open),
     /// Delete a bundle
@@ -147,6 +149,26 @@ pub(crate) struct Seal {
     /// Also write the sealed bundle to this file
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,
+    /// The product's file [default: $TRACEWELL_PRODUCT, else /etc/tracewell/product.toml]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) product: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tracewell bundle send                        shows what goes to whom, and asks
+  tracewell bundle send last --consent DIGEST  for scripts: agrees to exactly the bundle with this digest")]
+pub(crate) struct Send {
+    /// Which bundle
+    #[arg(default_value = "last")]
+    pub(crate) bundle: String,
+    /// Agree to sending exactly the sealed bundle with this digest, without being asked
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) consent: Option<String>,
+    /// How often to try without any progress
+    #[arg(long, value_name = "N", default_value = "8")]
+    pub(crate) tries: u32,
     /// The product's file [default: $TRACEWELL_PRODUCT, else /etc/tracewell/product.toml]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) product: Option<PathBuf>,

@@ -4,7 +4,7 @@ use tracewell_bundle::redact::{self, Known, PseudonymKey, Redacting, Redactor};
 use tracewell_bundle::{DraftWriter, OwnKey, Product, ProductError, Source, Terms, Traces};
 
 use super::args::{Create, Level, Part};
-use super::{failed, look, store};
+use super::{failed, look, sending, store};
 use crate::OK;
 use crate::output::{Failure, Out, note};
 use crate::place::Place;
@@ -78,6 +78,7 @@ pub(super) fn create(place: &Place, args: &Create, out: &mut Out) -> Result<u8, 
     })();
     match filled {
         Ok(manifest) => {
+            sending::note(base, "bundle", &folder, &format!("{} members prepared", manifest.members.len()))?;
             look::print_manifest(folder.name(), &manifest, &folder.struck().unwrap_or_default(), out)?;
             out.line("")?;
             out.line("Nothing was sent. Look at it with `tracewell bundle view`, strike out what you do not want to")?;

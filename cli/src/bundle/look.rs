@@ -8,7 +8,7 @@ use std::path::Path;
 use tracewell_bundle::{Draft, Kind, Manifest, MemberName, OwnKey, Personal, SealedReader};
 
 use super::args::{Remove, Show, Strike};
-use super::{failed, folder, own_key, store};
+use super::{failed, folder, own_key, sending, store};
 use crate::OK;
 use crate::explain::count;
 use crate::output::{Failure, Out, number, safe, size};
@@ -249,6 +249,7 @@ pub(super) fn remove(place: &Place, args: &Remove, out: &mut Out) -> Result<u8, 
     let folder = folder(place, &args.bundle)?;
     let name = folder.name().to_owned();
     if args.yes {
+        sending::note(place.dirs.base(), "delete", &folder, "removed by the user")?;
         folder.remove().map_err(|e| failed(&name, &e))?;
         out.line(format_args!("Bundle {name} was deleted."))?;
     } else {

@@ -4,11 +4,13 @@ use std::fs::File;
 use std::io;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tracewell_bundle::{Key, ProductError, SealedReader};
+use tracewell_bundle::{Key, OwnKey, Product, ProductError, SealedReader};
+
+use tracewell_bundle::send::is_begun;
 
 use super::args::{Open, Seal};
 use super::look::{key, print_manifest, sealed_at};
-use super::{create, failed, folder, own_key};
+use super::{create, failed, folder, own_key, sending};
 use crate::OK;
 use crate::output::{Failure, Out, size};
 use crate::place::Place;
@@ -37,6 +39,15 @@ fn keys(args: &Seal, own: &Key) -> Result<Vec<(String, Key)>, Failure> {
     Ok(keys)
 }
 
+/// Whose key this is, for people.
+pub(super) fn whose(key: &str, product: &Product, own: &OwnKey) -> String {
+    if own.public().to_string() == key {
+        return "you".into();
+    }
+    let known = product.support_key.iter().find(|k| k.key == key);
+    known.map_or_else(|| key.to_owned(), |k| format!("{}, key {}", product.name, k.id))
+}
+
 pub(super) fn seal(place: &Place, args: &Seal, out: &mut Out) -> Result<u8, Failure> {
     let folder = folder(place, &args.bundle)?;
     if folder.sealed().map_err(|e| failed(folder.name(), &e))?.is_some() {
@@ -59,6 +70,7 @@ pub(super) fn seal(place: &Place, args: &Seal, out: &mut Out) -> Result<u8, Fail
     let sealed = folder.seal(&own, &to, jiff::Timestamp::now(), &mut |done| bar.set_position(done));
     bar.finish_and_clear();
     let (_, note) = sealed.map_err(|e| failed(folder.name(), &e))?;
+    sending::note(place.dirs.base(), "seal", &folder, &note.digest)?;
     out.line(format_args!("Sealed bundle {}: {}", folder.name(), size(note.len)))?;
     for (name, _) in &keys {
         out.line(format_args!("  for      {name}"))?;
@@ -87,6 +99,13 @@ fn copy(folder: &tracewell_bundle::Folder, to: &std::path::Path) -> io::Result<(
 
 pub(super) fn unseal(place: &Place, name: &str, out: &mut Out) -> Result<u8, Failure> {
     let folder = folder(place, name)?;
+    if is_begun(&folder).map_err(|e| failed(folder.name(), &e))? {
+        return Err(Failure::new(format!(
+            "bundle {} is being sent, or was; it stays as it is. `tracewell bundle create` prepares another",
+            folder.name()
+        )));
+    }
+    folder.withdraw().map_err(|e| failed(folder.name(), &e))?;
     folder.unseal().map_err(|e| failed(folder.name(), &e))?;
     out.line(format_args!("Bundle {} can be changed again.", folder.name()))?;
     Ok(OK)

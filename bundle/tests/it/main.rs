@@ -1,0 +1,4 @@
+//! Tests of the whole: a real server, real certificates.
+
+mod send;
+mod server;

@@ -1,0 +1,189 @@
+//! Sending: once, whole, to whom the user agreed; whatever the line and the server do.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use tracewell_bundle::send::{Patience, SendError, receipt, send};
+use tracewell_bundle::{
+    DraftWriter, Folder, Kind, MemberInfo, MemberName, OwnKey, Product, Sink, Store, Terms,
+};
+
+use crate::server::{Certificates, Server};
+
+fn private_dir() -> tempfile::TempDir {
+    tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o700)).tempdir().unwrap()
+}
+
+/// A sealed bundle of about so many bytes.
+fn sealed(base: &Path, len: usize) -> Folder {
+    let key = OwnKey::load_or_create(base).unwrap();
+    let folder = Store::new(base).create(jiff::Timestamp::now()).unwrap();
+    let mut draft = DraftWriter::new(folder.fd().unwrap(), &key, Terms::default()).unwrap();
+    let info = MemberInfo {
+        name: MemberName::new("files/0001.bin").unwrap(),
+        kind: Kind::Binary,
+        origin: "a test".into(),
+        personal: [].into(),
+    };
+    draft.member(info, &mut vec![7; len].as_slice()).unwrap();
+    draft.finish().unwrap();
+    folder.seal(&key, &[&key.public()], jiff::Timestamp::now(), &mut |_| ()).unwrap();
+    folder
+}
+
+fn product(folder: &Path, url: &str) -> Product {
+    let path = folder.join("product.toml");
+    let text = format!(
+        "name = \"Example\"\n[statement]\nversion = \"1\"\ntext = \"x\"\n[server]\nurl = \"{url}\"\nroots = \"roots.pem\"\n"
+    );
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    Product::load(&path).unwrap()
+}
+
+fn patience() -> Patience {
+    Patience { tries: 60, wait: Duration::from_millis(1), timeout: Duration::from_secs(5), chunk: 4096 }
+}
+
+fn agree(folder: &Folder, product: &Product) -> String {
+    let digest = folder.sealed().unwrap().unwrap().digest;
+    folder.consent(&digest, product, jiff::Timestamp::now()).unwrap();
+    digest
+}
+
+#[test]
+fn two_thousand_cuts_and_each_bundle_arrives_once() {
+    let dir = private_dir();
+    let certificates = Certificates::new(dir.path(), "localhost", |_| ());
+    let server = Server::start(dir.path(), &certificates, 55, 4711);
+    let product = product(dir.path(), &format!("https://localhost:{}/files", server.port));
+    let mut digests = Vec::new();
+    while server.lines("cut").len() < 2000 {
+        let folder = sealed(&dir.path().join("base"), 600_000);
+        let digest = agree(&folder, &product);
+        // A user tries again as long as it takes; each try begins as after a restart.
+        let sent = (0..50).find_map(|_| {
+            let proof = folder.proof(&product).unwrap();
+            match send(&folder, proof, dir.path(), patience(), &mut |_, _| ()) {
+                Err(SendError::Unreachable(_)) => None,
+                other => Some(other),
+            }
+        });
+        let received = sent.expect("within fifty tries").expect("accepted");
+        assert_eq!((&received.digest, received.len), (&digest, folder.sealed().unwrap().unwrap().len));
+        // Once more: the receipt is there, nothing is sent.
+        let proof = folder.proof(&product).unwrap();
+        assert_eq!(send(&folder, proof, dir.path(), patience(), &mut |_, _| ()).unwrap(), received);
+        digests.push(digest);
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    let complete = server.lines("complete");
+    for digest in &digests {
+        let accepted = complete.iter().filter(|line| line.ends_with(digest.as_str())).count();
+        assert_eq!(accepted, 1, "{digest}");
+    }
+    assert_eq!(complete.len(), digests.len());
+}
+
+#[test]
+fn nothing_is_sent_without_consent_to_exactly_this() {
+    let dir = private_dir();
+    let certificates = Certificates::new(dir.path(), "localhost", |_| ());
+    let server = Server::start(dir.path(), &certificates, 0, 1);
+    let url = format!("https://localhost:{}/files", server.port);
+    let here = product(dir.path(), &url);
+    let folder = sealed(&dir.path().join("base"), 1000);
+    assert!(folder.proof(&here).is_err(), "nobody agreed");
+    assert!(folder.consent(&"0".repeat(64), &here, jiff::Timestamp::now()).is_err(), "another digest");
+    agree(&folder, &here);
+    drop(folder.proof(&here).unwrap());
+    // Another address, another statement, other bytes.
+    let mut elsewhere = here.clone();
+    elsewhere.server.as_mut().unwrap().url = "https://elsewhere.example/files".into();
+    assert!(folder.proof(&elsewhere).is_err());
+    let mut newer = here.clone();
+    newer.statement.as_mut().unwrap().version = "2".into();
+    assert!(folder.proof(&newer).is_err());
+    let path = folder.sealed_path();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    assert!(folder.proof(&here).is_err());
+    bytes[last] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    drop(folder.proof(&here).unwrap());
+    folder.withdraw().unwrap();
+    assert!(folder.proof(&here).is_err());
+    assert!(server.lines("complete").is_empty() && receipt(&folder).unwrap().is_none());
+}
+
+/// Tries to send to a server that must not be trusted.
+fn refused(
+    name: &str,
+    url_host: &str,
+    change: impl FnOnce(&mut rcgen::CertificateParams),
+    other_roots: bool,
+) {
+    let dir = private_dir();
+    let certificates = Certificates::new(dir.path(), name, change);
+    let server = Server::start(dir.path(), &certificates, 0, 1);
+    if other_roots {
+        let other = private_dir();
+        let others = Certificates::new(other.path(), name, |_| ());
+        std::fs::copy(others.roots, dir.path().join("roots.pem")).unwrap();
+    }
+    let product = product(dir.path(), &format!("https://{url_host}:{}/files", server.port));
+    let folder = sealed(&dir.path().join("base"), 1000);
+    agree(&folder, &product);
+    let proof = folder.proof(&product).unwrap();
+    let patience = Patience { tries: 2, ..patience() };
+    let error = send(&folder, proof, dir.path(), patience, &mut |_, _| ()).unwrap_err();
+    assert!(
+        matches!(&error, SendError::Unreachable(what) if what.contains("certificate")),
+        "{name}: {error}"
+    );
+    let uploads = std::fs::read_dir(dir.path().join("uploads")).unwrap().count();
+    assert_eq!(uploads, 0, "nothing arrived");
+}
+
+#[test]
+fn servers_with_bad_certificates_get_nothing() {
+    refused("other.example", "localhost", |_| (), false);
+    refused("localhost", "127.0.0.1", |_| (), false);
+    refused("localhost", "localhost", |_| (), true);
+    refused("localhost", "localhost", |p| p.not_after = rcgen::date_time_ymd(2020, 1, 1), false);
+    refused("localhost", "localhost", |p| p.not_before = rcgen::date_time_ymd(2090, 1, 1), false);
+}
+
+/// A server that answers every request with these bytes, without TLS.
+#[test]
+fn a_server_without_tls_gets_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let dir = private_dir();
+    Certificates::new(dir.path(), "localhost", |_| ());
+    let product = product(dir.path(), &format!("https://127.0.0.1:{port}/files"));
+    let folder = sealed(&dir.path().join("base"), 1000);
+    agree(&folder, &product);
+    let answering = std::thread::spawn(move || {
+        let mut seen = Vec::new();
+        for stream in listener.incoming().take(2) {
+            let mut stream = stream.unwrap();
+            let mut first = [0; 512];
+            let read = stream.read(&mut first).unwrap();
+            seen.extend_from_slice(&first[..read]);
+            let _ =
+                stream.write_all(b"HTTP/1.1 201 Created\r\nLocation: /files/1\r\nContent-Length: 0\r\n\r\n");
+        }
+        seen
+    });
+    let proof = folder.proof(&product).unwrap();
+    let patience = Patience { tries: 2, ..patience() };
+    assert!(send(&folder, proof, dir.path(), patience, &mut |_, _| ()).is_err());
+    let seen = answering.join().unwrap();
+    assert!(!seen.windows(8).any(|w| w == b"Upload-L"), "only a greeting of TLS");
+}

@@ -1,0 +1,88 @@
+//! A real tus server behind TLS on 127.0.0.1: tests/tus.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+
+/// An authority, and a certificate of it.
+pub(crate) struct Certificates {
+    pub(crate) roots: PathBuf,
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+impl Certificates {
+    /// Makes them for `name`; `change` can make the server's bad.
+    pub(crate) fn new(folder: &Path, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let mut authority = CertificateParams::new(Vec::new()).unwrap();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority_key = KeyPair::generate().unwrap();
+        let authority_certificate = authority.self_signed(&authority_key).unwrap();
+        let issuer = Issuer::new(authority, authority_key);
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &issuer).unwrap();
+        let made = Self {
+            roots: folder.join("roots.pem"),
+            certificate: folder.join("server.pem"),
+            key: folder.join("server.key"),
+        };
+        std::fs::write(&made.roots, authority_certificate.pem()).unwrap();
+        std::fs::write(&made.certificate, certificate.pem()).unwrap();
+        std::fs::write(&made.key, key.serialize_pem()).unwrap();
+        made
+    }
+}
+
+/// The server; ends with its owner.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) port: u16,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    /// Starts it; `cuts` percent of the requests are cut.
+    pub(crate) fn start(folder: &Path, certificates: &Certificates, cuts: u32, seed: u64) -> Self {
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/tus/server.mjs");
+        let modules = program.with_file_name("node_modules");
+        assert!(modules.exists(), "the test server is not installed: run `npm ci --prefix tests/tus`");
+        let uploads = folder.join("uploads");
+        std::fs::create_dir_all(&uploads).unwrap();
+        let mut child = Command::new("node")
+            .arg(program)
+            .args([&uploads, &certificates.certificate, &certificates.key])
+            .args([cuts.to_string(), seed.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("node is installed");
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut first = String::new();
+        out.read_line(&mut first).unwrap();
+        let port = first.trim().strip_prefix("port ").expect("a port").parse().unwrap();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let into = Arc::clone(&lines);
+        std::thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                into.lock().unwrap().push(line);
+            }
+        });
+        Self { child, port, lines }
+    }
+
+    pub(crate) fn lines(&self, start: &str) -> Vec<String> {
+        self.lines.lock().unwrap().iter().filter(|line| line.starts_with(start)).cloned().collect()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

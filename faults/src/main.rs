@@ -2,8 +2,12 @@
 //! one line of JSON ([`report::Report`]) that `faults ledger` adds to docs/faults.md. It fails on the first
 //! violation, naming the seed and the command that repeats it.
 
+mod child;
+mod kill;
+mod oracle;
 mod random;
 mod report;
+mod stage;
 
 use std::process::ExitCode;
 
@@ -18,12 +22,15 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Test {
+    /// Kills processes at random moments and reads what they leave (T-1).
+    Kill(kill::KillArgs),
     /// Adds the report lines of a file to the ledger, docs/faults.md.
     Ledger(report::LedgerArgs),
 }
 
 fn main() -> ExitCode {
     let outcome = match Args::parse().test {
+        Test::Kill(args) => kill::run(&args),
         Test::Ledger(args) => report::ledger(&args),
     };
     match outcome {

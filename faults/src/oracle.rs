@@ -1,0 +1,648 @@
+//! What the producers of the kill tests emit, what they acknowledge, and what must be read after their death.
+//!
+//! A producer writes the number of its emits that returned to a page that it shares with the supervisor and with
+//! nothing of Tracewell. Everything in an event follows from seed, lane and number, so that each byte can be checked.
+#![allow(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use rustix::mm::{MapFlags, ProtFlags};
+use tracewell::{Event, Tracer, emit};
+use tracewell_reader::{EventRef, Filter, Item, Summary, Trace};
+use tracewell_schema::format::record::{HEADER_LEN, LossReason};
+use tracewell_schema::limits::MAX_RECORD;
+use tracewell_schema::{Reduction, Value};
+
+/// Threads that one try can have, one after the other included.
+pub(crate) const LANES: usize = 96;
+/// Words of a page that a test uses as it likes.
+pub(crate) const WORDS: usize = 32;
+
+/// What a thread of a producer acknowledges.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub(crate) struct Lane {
+    /// Emits begun.
+    begun: AtomicU64,
+    /// Emits that returned.
+    acked: AtomicU64,
+    /// The thread.
+    tid: AtomicU32,
+}
+
+/// The page that producers and supervisor share: anonymous, so that it is no file that Tracewell could touch.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Page {
+    lanes: [Lane; LANES],
+    pub(crate) words: [AtomicU64; WORDS],
+}
+
+impl Page {
+    /// Maps one, for the life of the program.
+    pub(crate) fn new() -> Result<&'static Self, String> {
+        // SAFETY: a new anonymous mapping at an address of the kernel's choice; it is never unmapped. All-zero bytes
+        // are a valid page of atomics, and mmap aligns it to more than a cache line.
+        unsafe {
+            rustix::mm::mmap_anonymous(
+                std::ptr::null_mut(),
+                size_of::<Self>(),
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::SHARED,
+            )
+            .map(|page| &*page.cast::<Self>())
+        }
+        .map_err(|error| format!("shared page: {error}"))
+    }
+
+    /// Back to zero, before the next try.
+    pub(crate) fn clear(&self) {
+        for lane in &self.lanes {
+            lane.begun.store(0, Ordering::Relaxed);
+            lane.acked.store(0, Ordering::Relaxed);
+            lane.tid.store(0, Ordering::Relaxed);
+        }
+        for word in &self.words {
+            word.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Emits that returned, of a lane.
+    pub(crate) fn acked(&self, lane: usize) -> u64 {
+        self.lanes.get(lane).map_or(0, |lane| lane.acked.load(Ordering::Acquire))
+    }
+
+    /// Whether any emit has returned.
+    pub(crate) fn any_acked(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.acked.load(Ordering::Acquire) != 0)
+    }
+}
+
+/// A field that is `text` in an event and so on: the bytes are a part of this.
+const PATTERN_LEN: usize = 64 << 10;
+
+fn pattern() -> &'static str {
+    static PATTERN: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    PATTERN.get_or_init(|| {
+        let mut random = crate::random::Random::new(7);
+        (0..PATTERN_LEN).map(|_| char::from(b'a' + random.below(26) as u8)).collect()
+    })
+}
+
+/// A text of `len` bytes that is another one for another sum.
+fn text(sum: u64, len: usize) -> &'static str {
+    let len = len.min(PATTERN_LEN / 2);
+    let at = (sum >> 24) as usize % (PATTERN_LEN - len);
+    pattern().get(at..at + len).unwrap_or_default()
+}
+
+/// Makes what [`text`] needs, so that no child does it again.
+pub(crate) fn prepare() {
+    pattern();
+}
+
+/// Short: a number.
+#[derive(Event, Clone, Copy, Debug)]
+#[event(name = "fault.fixed", category = "custom", level = "info", text = "{number} of {lane}")]
+struct Fixed {
+    /// The thread.
+    #[field(public)]
+    lane: u32,
+    /// Its number.
+    #[field(public)]
+    number: u64,
+    /// What follows from both and the seed.
+    #[field(public)]
+    sum: u64,
+}
+
+/// With a text.
+#[derive(Event, Clone, Copy, Debug)]
+#[event(name = "fault.text", category = "custom", level = "info", text = "{number} of {lane}")]
+struct Texted<'a> {
+    /// The thread.
+    #[field(public)]
+    lane: u32,
+    /// Its number.
+    #[field(public)]
+    number: u64,
+    /// What follows from both and the seed.
+    #[field(public)]
+    sum: u64,
+    /// A text that follows from the sum.
+    #[field(personal)]
+    text: &'a str,
+}
+
+/// Large: up to more than a record may be.
+#[derive(Event, Clone, Copy, Debug)]
+#[event(name = "fault.large", category = "custom", level = "info", text = "{number} of {lane}")]
+struct Large<'a> {
+    /// The thread.
+    #[field(public)]
+    lane: u32,
+    /// Its number.
+    #[field(public)]
+    number: u64,
+    /// What follows from both and the seed.
+    #[field(public)]
+    sum: u64,
+    /// A text.
+    #[field(personal, max = 32767)]
+    one: &'a str,
+    /// Another.
+    #[field(personal, max = 32767)]
+    two: &'a str,
+}
+
+/// With a secret, which is encoded by a plan.
+#[derive(Event, Clone, Copy, Debug)]
+#[event(name = "fault.secret", category = "custom", level = "info", text = "{number} of {lane}")]
+struct Secret<'a> {
+    /// The thread.
+    #[field(public)]
+    lane: u32,
+    /// Its number.
+    #[field(public)]
+    number: u64,
+    /// What follows from both and the seed.
+    #[field(public)]
+    sum: u64,
+    /// Never in clear.
+    #[field(secret)]
+    secret: &'a str,
+}
+
+/// With a text that the user may have reduced.
+#[derive(Event, Clone, Copy, Debug)]
+#[event(name = "fault.reduced", category = "custom", level = "info", text = "{number} of {lane}")]
+struct Reduced<'a> {
+    /// The thread.
+    #[field(public)]
+    lane: u32,
+    /// Its number.
+    #[field(public)]
+    number: u64,
+    /// What follows from both and the seed.
+    #[field(public)]
+    sum: u64,
+    /// A text, of which eight bytes may be left.
+    #[field(personal)]
+    path: &'a str,
+}
+
+/// Bytes that a reduced text keeps.
+const KEPT: u16 = 8;
+
+/// Types that are first used at different moments of a try.
+macro_rules! late {
+    ($($name:ident $full:literal),*) => {
+        $(
+            /// One of many types.
+            #[derive(Event, Clone, Copy, Debug)]
+            #[event(name = $full, category = "custom", level = "info", text = "{number} of {lane}")]
+            struct $name {
+                /// The thread.
+                #[field(public)]
+                lane: u32,
+                /// Its number.
+                #[field(public)]
+                number: u64,
+                /// What follows from both and the seed.
+                #[field(public)]
+                sum: u64,
+            }
+        )*
+        const LATE: &[&str] = &[$($full),*];
+        fn emit_late(tracer: &Tracer, which: usize, lane: u32, number: u64, sum: u64) {
+            let all: &[fn(&Tracer, u32, u64, u64)] =
+                &[$(|tracer, lane, number, sum| emit!(tracer, $name { lane, number, sum })),*];
+            if let Some(emit) = all.get(which % all.len()) {
+                emit(tracer, lane, number, sum);
+            }
+        }
+    };
+}
+late!(
+    Late0 "fault.late0", Late1 "fault.late1", Late2 "fault.late2", Late3 "fault.late3", Late4 "fault.late4",
+    Late5 "fault.late5", Late6 "fault.late6", Late7 "fault.late7", Late8 "fault.late8", Late9 "fault.late9",
+    Late10 "fault.late10", Late11 "fault.late11", Late12 "fault.late12", Late13 "fault.late13"
+);
+
+/// What a number of a lane is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Fixed,
+    Text(usize),
+    Large(usize),
+    Secret,
+    Reduced(usize),
+    Late(usize),
+}
+
+/// What is emitted, and how it must look.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    /// Everything follows from it.
+    pub(crate) seed: u64,
+    /// One event in so many is a large one; 0 = none.
+    pub(crate) large: u64,
+    /// One event in so many is of another kind than fixed or text.
+    pub(crate) other: u64,
+    /// Events of one lane until the next late type is begun.
+    pub(crate) step: u64,
+    /// The session reduces the text of `fault.reduced`.
+    pub(crate) is_reduced: bool,
+}
+
+fn mix(mut value: u64) -> u64 {
+    value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    value ^ (value >> 31)
+}
+
+impl Plan {
+    /// A plan that follows from a seed.
+    pub(crate) fn of(random: &mut crate::random::Random) -> Self {
+        Self {
+            seed: random.next(),
+            large: if random.below(3) == 0 { 20 + random.below(200) } else { 0 },
+            other: 1 + random.below(12),
+            step: 1 + random.below(40),
+            is_reduced: random.below(2) == 0,
+        }
+    }
+
+    /// The reductions that its session needs.
+    pub(crate) fn reductions(&self) -> Vec<(String, Reduction)> {
+        if !self.is_reduced {
+            return Vec::new();
+        }
+        vec![("fault.reduced.path".to_owned(), Reduction::Prefix { n: KEPT, m: 0 })]
+    }
+
+    fn sum(&self, lane: u32, number: u64) -> u64 {
+        mix(self.seed ^ mix(number.wrapping_add(u64::from(lane) << 48).wrapping_add(0x9E37_79B9)))
+    }
+
+    fn kind(&self, sum: u64, number: u64) -> Kind {
+        if self.large != 0 && (sum >> 3).is_multiple_of(self.large) {
+            // A third is more than a record may be or half of the smallest ring.
+            return Kind::Large(4000 + (sum >> 20) as usize % 28_768);
+        }
+        let pick = sum >> 40;
+        if !pick.is_multiple_of(self.other) {
+            return if sum & 1 == 0 { Kind::Fixed } else { Kind::Text((sum >> 8) as usize % 300) };
+        }
+        match (sum >> 12) % 4 {
+            0 => Kind::Secret,
+            1 => Kind::Reduced((sum >> 8) as usize % 60),
+            _ => Kind::Late((number / self.step) as usize % LATE.len()),
+        }
+    }
+
+    /// Bytes of the record of a large event; 0 of others.
+    fn large_len(&self, lane: u32, number: u64) -> usize {
+        let sum = self.sum(lane, number);
+        match self.kind(sum, number) {
+            Kind::Large(len) => HEADER_LEN + self.large_event(lane, number, sum, len).encoded_len(),
+            _ => 0,
+        }
+    }
+
+    fn large_event(&self, lane: u32, number: u64, sum: u64, len: usize) -> Large<'static> {
+        Large { lane, number, sum, one: text(sum, len), two: text(mix(sum), len) }
+    }
+
+    /// Emits event `number` of a lane.
+    #[inline]
+    fn emit(&self, tracer: &Tracer, lane: u32, number: u64) {
+        let sum = self.sum(lane, number);
+        match self.kind(sum, number) {
+            Kind::Fixed => emit!(tracer, Fixed { lane, number, sum }),
+            Kind::Text(len) => emit!(tracer, Texted { lane, number, sum, text: text(sum, len) }),
+            Kind::Large(len) => emit!(tracer, self.large_event(lane, number, sum, len)),
+            Kind::Secret => emit!(tracer, Secret { lane, number, sum, secret: text(sum, 12) }),
+            Kind::Reduced(len) => emit!(tracer, Reduced { lane, number, sum, path: text(sum, len) }),
+            Kind::Late(which) => emit_late(tracer, which, lane, number, sum),
+        }
+    }
+
+    /// Checks every field of an event; gives its lane and number.
+    fn check(&self, event: &EventRef<'_>) -> Result<(u32, u64), String> {
+        let (mut lane, mut number, mut sum) = (None, None, None);
+        let mut rest = Vec::new();
+        for field in event.values.iter() {
+            let field = field.map_err(|error| format!("a field does not decode: {}", error.what))?;
+            match (field.schema.name.as_str(), field.value) {
+                ("lane", Value::U(n)) => lane = u32::try_from(n).ok(),
+                ("number", Value::U(n)) => number = Some(n),
+                ("sum", Value::U(n)) => sum = Some(n),
+                _ => rest.push(field),
+            }
+        }
+        let (Some(lane), Some(number), Some(sum)) = (lane, number, sum) else {
+            return Err(format!("{} has no lane, number or sum", event.schema.name));
+        };
+        let torn = |what: &str| Err(format!("lane {lane} number {number} is torn: {what}"));
+        if sum != self.sum(lane, number) {
+            return torn("its sum is wrong");
+        }
+        let is_text = |at: usize, expected: &str| {
+            rest.get(at).is_some_and(
+                |f| matches!(f.value, Value::Str(text) if text.bytes == expected.as_bytes() && !text.cut),
+            )
+        };
+        let kind = self.kind(sum, number);
+        let (name, fields, holds) = match kind {
+            Kind::Fixed => ("fault.fixed", 0, true),
+            Kind::Text(len) => ("fault.text", 1, is_text(0, text(sum, len))),
+            Kind::Large(len) => {
+                ("fault.large", 2, is_text(0, text(sum, len)) && is_text(1, text(mix(sum), len)))
+            }
+            // The key is the session's, so only its form can be foretold: 8 to 15 bytes.
+            Kind::Secret => {
+                ("fault.secret", 1, rest.first().is_some_and(|f| matches!(f.value, Value::Secret(2, _))))
+            }
+            Kind::Reduced(len) => {
+                let whole = text(sum, len);
+                let kept = if self.is_reduced { len.min(usize::from(KEPT)) } else { len };
+                let found = rest.first().is_some_and(|f| {
+                    matches!(f.value, Value::Str(text) if text.bytes == &whole.as_bytes()[..kept])
+                });
+                ("fault.reduced", 1, found)
+            }
+            Kind::Late(which) => (LATE[which], 0, true),
+        };
+        if event.schema.name != name {
+            return torn(&format!("it is a {} and should be a {name}", event.schema.name));
+        }
+        if rest.len() != fields || !holds {
+            return torn(&format!("fields of {kind:?}: {rest:?}").chars().take(400).collect::<String>());
+        }
+        Ok((lane, number))
+    }
+}
+
+impl Page {
+    /// Emits the next events of a lane until `more` says no; it is told the number of the next.
+    pub(crate) fn emit(&self, tracer: &Tracer, plan: &Plan, lane: usize, mut more: impl FnMut(u64) -> bool) {
+        let Some(own) = self.lanes.get(lane) else { return };
+        own.tid.store(rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned(), Ordering::Relaxed);
+        let mut number = own.begun.load(Ordering::Relaxed);
+        while more(number) {
+            own.begun.store(number + 1, Ordering::Release);
+            plan.emit(tracer, lane as u32, number);
+            number += 1;
+            own.acked.store(number, Ordering::Release);
+        }
+    }
+}
+
+/// What reading a trace gave.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// For each lane the numbers, in the order of reading.
+    pub(crate) lanes: BTreeMap<u32, Vec<u64>>,
+    /// Losses told, by thread.
+    lost: BTreeMap<u32, u64>,
+    /// Everything handed out, in order, as a hash.
+    digest: u64,
+    /// As text, for comparison and for messages.
+    pub(crate) summary: String,
+    /// Events.
+    pub(crate) events: u64,
+    /// Refused and counted.
+    pub(crate) counted: u64,
+    /// Of them, those that were too big.
+    too_big: u64,
+    /// Blocks that were there twice, and were dropped.
+    pub(crate) duplicates: u64,
+    /// Unsealed segments that end in a write that was cut.
+    pub(crate) torn: u64,
+    /// Rings whose sums were checked.
+    pub(crate) law_checked: u64,
+    /// Rings read from the folders of dead processes.
+    pub(crate) leftover: u64,
+}
+
+/// What must be so.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    /// Capacity of every ring.
+    pub(crate) ring_size: u64,
+    /// Emits that may be lost without a count: those in the moment when a session ends.
+    pub(crate) uncounted: u64,
+    /// Before this, UTC ns, nothing was emitted.
+    pub(crate) since: i64,
+    /// Nothing of the trace may still be open: everybody ended in order.
+    pub(crate) is_closed: bool,
+}
+
+/// Times may be off by so much, ns: a process that lived for a millisecond is dated by two points.
+const MISDATED: i64 = 20_000_000;
+
+/// Reads everything below a trace directory and holds each event against the plan.
+pub(crate) fn read(base: &Path, rings: &Path, plan: &Plan, since: i64) -> Result<(Seen, Summary), String> {
+    let trace = Trace::open(&[base.to_owned()], &[rings.to_owned()]).map_err(|error| error.to_string())?;
+    read_trace(&trace, plan, since)
+}
+
+/// As [`read`], of an opened trace.
+pub(crate) fn read_trace(trace: &Trace, plan: &Plan, since: i64) -> Result<(Seen, Summary), String> {
+    let mut seen = Seen::default();
+    let mut last_times: BTreeMap<u32, i64> = BTreeMap::new();
+    let until = tracewell::boot::realtime_ns() + MISDATED;
+    let summary = trace.read(&Filter::default(), |item| {
+        let note = match item {
+            Item::Event(event) => {
+                let (lane, number) = plan.check(event)?;
+                let numbers = seen.lanes.entry(lane).or_default();
+                if numbers.last().is_some_and(|last| *last >= number) {
+                    return Err(format!("lane {lane}: {number} comes after {:?}", numbers.last()));
+                }
+                // What was told to be lost so far are numbers that were passed over.
+                let passed = number - numbers.len() as u64;
+                let told = seen.lost.get(&event.tid).copied().unwrap_or(0);
+                if told > passed {
+                    return Err(format!(
+                        "lane {lane}: before {number}, {told} losses are told, but only {passed} are missing"
+                    ));
+                }
+                numbers.push(number);
+                if event.time < since - MISDATED || event.time > until {
+                    return Err(format!("lane {lane} number {number} is dated {}", event.time));
+                }
+                let before = last_times.insert(lane, event.time).unwrap_or(i64::MIN);
+                if event.time < before {
+                    return Err(format!("lane {lane} number {number} is dated before the one before it"));
+                }
+                u64::from(lane) << 48 ^ number ^ event.time.cast_unsigned()
+            }
+            Item::Lost { tid, counts, time, .. } => {
+                *seen.lost.entry(*tid).or_default() += counts.total();
+                mix(counts.total()) ^ time.cast_unsigned()
+            }
+            Item::Hole { events, .. } => mix(*events + 1),
+            _ => 3,
+        };
+        seen.digest = mix(seen.digest ^ note);
+        Ok(())
+    })?;
+    seen.summary = summary.to_text();
+    seen.events = summary.events;
+    seen.counted = summary.lost_total();
+    seen.too_big = summary.lost[LossReason::TooBig as usize];
+    seen.duplicates = summary.duplicates;
+    seen.torn = summary.torn;
+    seen.law_checked = summary.law_checked as u64;
+    seen.leftover = summary.leftover_rings as u64;
+    Ok((seen, summary))
+}
+
+/// Holds what was read against what was acknowledged.
+pub(crate) fn judge(
+    page: &Page,
+    plan: &Plan,
+    rules: &Rules,
+    seen: &Seen,
+    summary: &Summary,
+) -> Result<(), String> {
+    let tell = |what: String| Err(format!("{what}\n{}", seen.summary));
+    if !summary.damaged.is_empty() || summary.more_damaged != 0 {
+        return tell("something is damaged".into());
+    }
+    if !summary.law.is_empty() {
+        return tell("attempted is not delivered and lost".into());
+    }
+    if summary.missing != 0 {
+        return tell(format!("{} events are missing between blocks", summary.missing));
+    }
+    if rules.is_closed && (summary.law_open != 0 || summary.leftover_rings != 0 || summary.torn != 0) {
+        return tell(format!("{} rings are open although everybody has ended in order", summary.law_open));
+    }
+    if let Some(lane) = seen.lanes.keys().find(|lane| **lane as usize >= LANES) {
+        return tell(format!("lane {lane} is invented"));
+    }
+    let (mut uncounted, mut told, mut too_big, mut in_flight) = (0, 0, 0, 0);
+    for (lane, own) in page.lanes.iter().enumerate() {
+        let acked = own.acked.load(Ordering::Acquire);
+        let begun = own.begun.load(Ordering::Acquire);
+        let empty = Vec::new();
+        let numbers = seen.lanes.get(&(lane as u32)).unwrap_or(&empty);
+        if begun - acked > 1 {
+            return tell(format!("lane {lane}: the oracle is wrong, {begun} begun and {acked} returned"));
+        }
+        if let Some(last) = numbers.last().filter(|last| **last >= begun) {
+            return tell(format!("lane {lane}: {last} was read, but only {begun} were emitted"));
+        }
+        let read = numbers.iter().filter(|number| **number < acked).count() as u64;
+        let missing = acked - read;
+        let tid = own.tid.load(Ordering::Relaxed);
+        let lost = seen.lost.get(&tid).copied().unwrap_or(0);
+        told += lost;
+        // The one under way may have been counted as lost, or read, or neither.
+        let flying = (begun - acked) - (numbers.len() as u64 - read);
+        in_flight += begun - acked;
+        if lost > missing + flying {
+            return tell(format!(
+                "lane {lane}: {lost} are counted as lost, but {missing} of {acked} are missing"
+            ));
+        }
+        if missing > lost {
+            let mut next = 0;
+            let first = numbers.iter().find(|number| {
+                next += 1;
+                **number != next - 1
+            });
+            if rules.uncounted == 0 {
+                return tell(format!(
+                    "lane {lane}: {missing} of {acked} acknowledged emits are missing, {lost} are counted as lost; \
+                     the first gap is before {first:?}"
+                ));
+            }
+            uncounted += missing - lost;
+        }
+        too_big += (0..acked)
+            .filter(|_| plan.large != 0)
+            .filter(|number| {
+                let len = plan.large_len(lane as u32, *number);
+                len > MAX_RECORD || len.next_multiple_of(8) as u64 > rules.ring_size / 2
+            })
+            .count() as u64;
+    }
+    if uncounted > rules.uncounted {
+        return tell(format!("{uncounted} acknowledged emits are neither read nor counted as lost"));
+    }
+    if rules.uncounted == 0 {
+        // Losses of no ring are told under thread 0.
+        if seen.lost.values().sum::<u64>() != told {
+            return tell(format!("losses of threads that nobody knows: {:?}", seen.lost));
+        }
+        if !(too_big..=too_big + in_flight).contains(&seen.too_big) {
+            return tell(format!("{too_big} emits were too big, {} are counted as such", seen.too_big));
+        }
+    }
+    Ok(())
+}
+
+/// Every file of some folders: its bytes and when it was changed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Snapshot(BTreeMap<PathBuf, (Vec<u8>, i64, i64)>);
+
+impl Snapshot {
+    /// Reads everything below these folders; a folder that is missing holds nothing.
+    pub(crate) fn of(folders: &[&Path]) -> io::Result<Self> {
+        let mut all = BTreeMap::new();
+        let mut open: Vec<PathBuf> = folders.iter().map(|path| (*path).to_owned()).collect();
+        while let Some(folder) = open.pop() {
+            let entries = match std::fs::read_dir(&folder) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                other => other?,
+            };
+            for entry in entries {
+                let path = entry?.path();
+                let meta = std::fs::symlink_metadata(&path)?;
+                if meta.is_dir() {
+                    open.push(path);
+                    continue;
+                }
+                use std::os::unix::fs::MetadataExt;
+                all.insert(path.clone(), (std::fs::read(&path)?, meta.mtime(), meta.mtime_nsec()));
+            }
+        }
+        Ok(Self(all))
+    }
+
+    /// The first file in which another one differs.
+    pub(crate) fn differs(&self, other: &Self) -> Option<String> {
+        let all = self.0.keys().chain(other.0.keys());
+        all.into_iter().find(|path| self.0.get(*path) != other.0.get(*path)).map(|p| p.display().to_string())
+    }
+}
+
+/// Reads, judges, reads again: the second time must give the same, and no byte of what is read may change.
+pub(crate) fn verify(
+    base: &Path,
+    rings: &Path,
+    page: &Page,
+    plan: &Plan,
+    rules: &Rules,
+) -> Result<Seen, String> {
+    let tell = |error: io::Error| format!("what is read cannot be copied: {error}");
+    let before = Snapshot::of(&[base, rings]).map_err(tell)?;
+    let (seen, summary) = read(base, rings, plan, rules.since)?;
+    judge(page, plan, rules, &seen, &summary)?;
+    let (again, _) = read(base, rings, plan, rules.since)?;
+    if again != seen {
+        return Err(format!("read twice, it is not the same:\n{}{}", seen.summary, again.summary));
+    }
+    let after = Snapshot::of(&[base, rings]).map_err(tell)?;
+    if let Some(path) = before.differs(&after) {
+        return Err(format!("reading has changed {path}"));
+    }
+    Ok(seen)
+}

@@ -109,7 +109,10 @@ impl<'a> Loader<'a> {
         if !self.packed.contains_key(&segment) {
             // At most one look for each segment, however many of its blocks are wrong.
             self.files.retain(|(s, _)| *s != segment);
-            let index = segment::index(&self.trace.path_of(segment)).ok();
+            let index = match segment::index(&self.trace.path_of(segment)) {
+                Ok(segment::Indexed::Whole(index)) => Some(*index),
+                _ => None,
+            };
             let was = self.trace.bytes_of(segment);
             self.packed.insert(segment, index.filter(|index| Some(index.bytes) != was));
         }

@@ -96,14 +96,26 @@ fn decode_header(bytes: &[u8], tag: [u8; 8]) -> Result<BlockHeader, DecodeError>
     Ok(header)
 }
 
+/// What a segment file turned out to be.
+#[derive(Debug)]
+pub(crate) enum Indexed {
+    Whole(Box<Index>),
+    /// A kill came between its creation and the first write: nothing was ever in it but these bytes of its header.
+    Begun(u64),
+}
+
 /// Indexes a segment.
-pub(crate) fn index(path: &Path) -> Result<Index, ReadError> {
+pub(crate) fn index(path: &Path) -> Result<Indexed, ReadError> {
     let unreadable = |source| ReadError::Unreadable { path: path.to_owned(), source };
     let file = source::open(path).map_err(unreadable)?;
     let len = file.metadata().map_err(unreadable)?.len();
     let mut start = [0; segment::HEADER_LEN];
     let n = read_at(&file, &mut start, 0).map_err(unreadable)?;
     let start = start.get(..n).unwrap_or_default();
+    let is_open = path.extension().is_some_and(|e| e == "open");
+    if is_open && n < segment::HEADER_LEN && start.iter().zip(&segment::MAGIC).all(|(a, b)| a == b) {
+        return Ok(Indexed::Begun(n as u64));
+    }
     if let Some(found) = SegmentHeader::version_of(start).filter(|v| v.0 > segment::MAJOR) {
         return Err(ReadError::Version { path: path.to_owned(), found });
     }
@@ -114,9 +126,8 @@ pub(crate) fn index(path: &Path) -> Result<Index, ReadError> {
     if len > MAX_SEGMENT {
         index.damaged(path, MAX_SEGMENT, len - MAX_SEGMENT, 0, "more bytes than a segment may have");
     }
-    let is_open = path.extension().is_some_and(|e| e == "open");
     index.walk(path, &file, is_open).map_err(unreadable)?;
-    Ok(index)
+    Ok(Indexed::Whole(Box::new(index)))
 }
 
 impl Index {

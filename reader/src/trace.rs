@@ -128,7 +128,7 @@ impl Trace {
         let mut folders = Vec::new();
         for path in &places.ring_folders {
             match ring::read_folder(path, &mut budget) {
-                Ok(folder) => folders.push(folder),
+                Ok(folder) => folders.extend(folder),
                 // Removed by a clean end while we looked.
                 Err(_) if !path.exists() => {}
                 Err(damage) => builder.trace.summary.damage(damage),
@@ -140,7 +140,7 @@ impl Trace {
         }
         for path in found.segments {
             match segment::index(&path) {
-                Ok(index) => builder.add_segment(path, index),
+                Ok(indexed) => builder.add_indexed(path, indexed),
                 // A live drain seals segments, and retention deletes them, while we look.
                 Err(ReadError::Unreadable { .. })
                     if !path.exists() && path.parent().is_some_and(Path::exists) =>
@@ -342,8 +342,18 @@ impl Builder {
     fn add_sealed(&mut self, path: &Path) {
         if path.extension().is_some_and(|e| e == "open") {
             let sealed = path.with_extension("");
-            if let Ok(index) = segment::index(&sealed) {
-                self.add_segment(sealed, index);
+            if let Ok(indexed) = segment::index(&sealed) {
+                self.add_indexed(sealed, indexed);
+            }
+        }
+    }
+
+    fn add_indexed(&mut self, path: PathBuf, indexed: segment::Indexed) {
+        match indexed {
+            segment::Indexed::Whole(index) => self.add_segment(path, *index),
+            segment::Indexed::Begun(bytes) => {
+                self.trace.summary.torn += 1;
+                self.trace.summary.torn_bytes += bytes;
             }
         }
     }

@@ -69,7 +69,9 @@ impl Child {
         unsafe { libc::_exit(PANICKED) }
     }
 
-    pub(crate) fn pid(&self) -> Pid {
+    /// Leaves the waiting to another.
+    pub(crate) fn hand_over(mut self) -> Pid {
+        self.is_waited = true;
         self.pid
     }
 

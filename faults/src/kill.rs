@@ -25,7 +25,7 @@ pub(crate) struct KillArgs {
     /// Only this victim.
     #[arg(long, value_enum)]
     victim: Option<Victim>,
-    /// Stops after the first tries of a seed, to repeat one: `--seed N --count 1 --verbose`.
+    /// Tells what the try that failed was.
     #[arg(long)]
     verbose: bool,
 }
@@ -85,15 +85,16 @@ impl Try {
             _ => Victim::Reader,
         };
         let delay = match random.below(10) {
-            0..3 => random.below(500),
-            9 => random.below(15_000),
+            0..4 => random.below(500),
+            9 => random.below(10_000),
             _ => random.below(3_000),
         };
-        let threads = [1, 1, 2, 2, 3, 4, 6, 8][random.below(8) as usize];
+        let most = [500, 1_500, 4_000][random.below(3) as usize];
+        let threads = [1, 1, 1, 1, 2, 2, 2, 3, 4, 8][random.below(10) as usize];
         Self {
             victim: victim.unwrap_or(chosen),
             threads,
-            ring_size: (64 << 10) << [0, 0, 0, 0, 1, 2, 4][random.below(7) as usize],
+            ring_size: (64 << 10) << [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 4][random.below(12) as usize],
             segment_bytes: if random.below(4) == 0 { 16 << 20 } else { 64 << 10 },
             linger: Duration::from_micros([0, 300, 2_000, 1_000_000][random.below(4) as usize]),
             clock: if random.below(8) == 0 { Clock::Coarse } else { Clock::Precise },
@@ -101,9 +102,9 @@ impl Try {
                 0 => WhenFull::Wait(Duration::from_millis(random.below(20))),
                 _ => WhenFull::Refuse,
             },
-            churn: if random.below(3) == 0 { 1 + random.below(60) } else { 0 },
-            total: 100 + random.below(3_000),
-            pace: [0, 0, 20, 200, 1_000][random.below(5) as usize],
+            churn: if random.below(4) == 0 { 8 + random.below(100) } else { 0 },
+            total: 100 + random.below(most),
+            pace: [0, 0, 10, 40, 150][random.below(5) as usize],
             flushes: random.below(4) == 0,
             from_start: random.below(5) == 0,
             delay: Duration::from_micros(delay),
@@ -265,6 +266,7 @@ fn kill_after(child: Child, delay: Duration) -> Result<End, String> {
     child.kill()?.check()
 }
 
+/// Kills one and looks at what it left.
 fn attempt(stage: &Stage, seed: u64, victim: Option<Victim>, sums: &mut Sums) -> Result<(), String> {
     let this = Try::of(seed, victim);
     stage.sweep()?;
@@ -289,6 +291,7 @@ fn attempt(stage: &Stage, seed: u64, victim: Option<Victim>, sums: &mut Sums) ->
         uncounted: page.words[SWITCHES].load(Ordering::Acquire) * this.threads as u64,
         since,
         is_closed: end == End::Exit(0),
+        may_be_gone: false,
     };
     if this.victim == Victim::Reader {
         let out = stage.beside("out");

@@ -2,12 +2,15 @@
 //! one line of JSON ([`report::Report`]) that `faults ledger` adds to docs/faults.md. It fails on the first
 //! violation, naming the seed and the command that repeats it.
 
+mod calls;
 mod child;
+mod golden;
 mod kill;
 mod oracle;
 mod random;
 mod report;
 mod stage;
+mod trap;
 
 use std::process::ExitCode;
 
@@ -22,6 +25,8 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Test {
+    /// Kills processes before and after each of their system calls (T-3).
+    Calls(calls::CallsArgs),
     /// Kills processes at random moments and reads what they leave (T-1).
     Kill(kill::KillArgs),
     /// Adds the report lines of a file to the ledger, docs/faults.md.
@@ -30,6 +35,7 @@ enum Test {
 
 fn main() -> ExitCode {
     let outcome = match Args::parse().test {
+        Test::Calls(args) => calls::run(&args),
         Test::Kill(args) => kill::run(&args),
         Test::Ledger(args) => report::ledger(&args),
     };

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use tracewell_schema::format::block::{self, BlockHeader, FLAG_HASTY};
+use tracewell_schema::format::segment::parse_file_name;
 
 use crate::child::{Child, End};
 use crate::oracle::{LANES, Plan};
@@ -111,6 +112,21 @@ impl Golden {
         Ok(golden)
     }
 
+    fn segments(&self) -> impl Iterator<Item = u64> {
+        let is_segment = |path: &Path| path.file_name().and_then(|n| n.to_str()).and_then(parse_file_name).is_some();
+        self.files.iter().filter(move |file| is_segment(&file.0)).map(|file| file.1.len() as u64)
+    }
+
+    /// Bytes of its segments.
+    pub(crate) fn segment_bytes(&self) -> u64 {
+        self.segments().sum()
+    }
+
+    /// How many it has.
+    pub(crate) fn segment_count(&self) -> usize {
+        self.segments().count()
+    }
+
     /// Lays it down, with the files of others, and takes the oracle back to it.
     pub(crate) fn lay_down(&self, stage: &Stage) -> Result<(), String> {
         stage.clear()?;
@@ -133,9 +149,10 @@ impl Golden {
     }
 }
 
-/// What belongs to others is as it was.
-pub(crate) fn check_canaries(stage: &Stage) -> Result<(), String> {
-    for name in CANARIES {
+/// What belongs to others is as it was. `purge` deletes what has a segment's name, whatever is in it.
+pub(crate) fn check_canaries(stage: &Stage, purged: bool) -> Result<(), String> {
+    let is_ours = |name: &str| name.rsplit('/').next().and_then(parse_file_name).is_some();
+    for name in CANARIES.iter().filter(|name| !purged || !is_ours(name)) {
         let bytes = std::fs::read(stage.base().join(name));
         if bytes.as_ref().map_or(true, |bytes| bytes != CANARY) {
             return Err(format!("{name}, which belongs to somebody else, was changed or deleted: {bytes:?}"));
@@ -147,7 +164,7 @@ pub(crate) fn check_canaries(stage: &Stage) -> Result<(), String> {
 /// Removes them, so that a reader does not complain of what looks like a segment and is none.
 pub(crate) fn take_canaries_away(stage: &Stage) -> Result<(), String> {
     for name in CANARIES {
-        std::fs::remove_file(stage.base().join(name)).map_err(|error| format!("{name}: {error}"))?;
+        stage::remove_file(&stage.base().join(name))?;
     }
     Ok(())
 }

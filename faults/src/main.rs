@@ -4,6 +4,7 @@
 
 mod calls;
 mod child;
+mod duel;
 mod golden;
 mod kill;
 mod oracle;
@@ -27,6 +28,8 @@ struct Args {
 enum Test {
     /// Kills processes before and after each of their system calls (T-3).
     Calls(calls::CallsArgs),
+    /// Lets processes work in the same place, one system call at a time (T-13).
+    Duel(duel::DuelArgs),
     /// Kills processes at random moments and reads what they leave (T-1).
     Kill(kill::KillArgs),
     /// Adds the report lines of a file to the ledger, docs/faults.md.
@@ -36,6 +39,7 @@ enum Test {
 fn main() -> ExitCode {
     let outcome = match Args::parse().test {
         Test::Calls(args) => calls::run(&args),
+        Test::Duel(args) => duel::run(&args),
         Test::Kill(args) => kill::run(&args),
         Test::Ledger(args) => report::ledger(&args),
     };

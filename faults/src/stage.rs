@@ -70,6 +70,14 @@ pub(crate) fn remove(path: &Path) -> Result<(), String> {
     }
 }
 
+/// Removes a file, if it is there.
+pub(crate) fn remove_file(path: &Path) -> Result<(), String> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(format!("{}: {error}", path.display())),
+        _ => Ok(()),
+    }
+}
+
 /// Enables everything that a plan emits, with segments of this size.
 pub(crate) fn request(plan: &Plan, segment_bytes: u64) -> EnableRequest {
     EnableRequest {

@@ -105,6 +105,16 @@ impl Herd {
         self.roots.get(actor).is_some_and(|root| root.1)
     }
 
+    /// Processes that were started.
+    pub(crate) fn len(&self) -> usize {
+        self.roots.len()
+    }
+
+    /// Threads that have not ended, stopped ones included.
+    pub(crate) fn running(&self) -> usize {
+        self.threads.len()
+    }
+
     /// Waits for what happens next.
     pub(crate) fn next(&mut self) -> Result<Event, String> {
         loop {
@@ -221,7 +231,9 @@ impl Herd {
                 Err(_) => break,
             }
         }
-        *self = Self::default();
+        self.threads.clear();
+        self.roots.clear();
+        self.early.clear();
         Ok(())
     }
 }

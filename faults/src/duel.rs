@@ -1,0 +1,619 @@
+//! `faults duel` (T-13): processes that work in the same place, one system call at a time, in an order that a seed
+//! chooses; whoever has not the turn stands still, for as long as the others like.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use rustix::process::Signal;
+use tracewell::retention::{Limits, retain};
+use tracewell::{Tracer, WhenFull};
+use tracewell_schema::format::process::{PROCESS_FILE, ProcessFile, folder_name};
+
+use crate::child::{Child, End};
+use crate::golden::{self, FIRST_FREE, Golden, RING_SIZE};
+use crate::oracle::{self, Plan, Rules};
+use crate::random::Random;
+use crate::report::{Report, Scale, grouped};
+use crate::stage::{self, Stage};
+use crate::trap::{self, Event, Herd, Stop};
+
+#[derive(Args)]
+pub(crate) struct DuelArgs {
+    #[command(flatten)]
+    scale: Scale,
+    /// Stops earlier after so many seconds.
+    #[arg(long)]
+    seconds: Option<u64>,
+    /// Only this scenario.
+    #[arg(long)]
+    scenario: Option<String>,
+}
+
+/// Who works in the same place, and what must be so afterwards.
+pub(crate) struct Scenario {
+    /// Its name on the command line.
+    pub(crate) name: &'static str,
+    /// Begins with the golden trace, else with an empty directory.
+    pub(crate) golden: bool,
+    /// Tracing is on.
+    pub(crate) enabled: bool,
+    /// One call at a time; else all run, and are stopped and continued by signals.
+    pub(crate) stepped: bool,
+    /// One may be killed in the middle.
+    pub(crate) killed: bool,
+    /// What must be read afterwards; see [`Rules`].
+    pub(crate) closed: bool,
+    pub(crate) may_be_gone: bool,
+    /// Prepares the place, after it was laid down.
+    pub(crate) prepare: fn(&Ring) -> Result<(), String>,
+    /// The processes. Each ends by itself; a panic is a violation.
+    pub(crate) actors: &'static [fn(&Ring)],
+    /// Looks at the place when all have ended, before it is read.
+    pub(crate) after: fn(&Ring) -> Result<(), String>,
+}
+
+/// Where a duel takes place.
+pub(crate) struct Ring {
+    pub(crate) stage: Stage,
+    pub(crate) golden: Golden,
+    empty: Golden,
+    /// What one retention alone would leave.
+    retained: Vec<String>,
+}
+
+const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "pack-pack",
+        golden: true,
+        enabled: false,
+        stepped: true,
+        killed: true,
+        closed: false,
+        may_be_gone: false,
+        prepare: |_| Ok(()),
+        actors: &[pack, pack],
+        after: packed,
+    },
+    Scenario {
+        name: "pack-read",
+        golden: true,
+        enabled: false,
+        stepped: true,
+        killed: false,
+        closed: false,
+        may_be_gone: false,
+        prepare: |_| Ok(()),
+        actors: &[pack, read_all],
+        after: packed,
+    },
+    Scenario {
+        name: "retain-retain",
+        golden: true,
+        enabled: false,
+        stepped: true,
+        killed: true,
+        closed: false,
+        may_be_gone: true,
+        prepare: |_| Ok(()),
+        actors: &[retain_half, retain_half],
+        after: retained,
+    },
+    Scenario {
+        name: "pack-retain",
+        golden: true,
+        enabled: false,
+        stepped: true,
+        killed: true,
+        closed: false,
+        may_be_gone: true,
+        prepare: |_| Ok(()),
+        actors: &[pack, retain_half],
+        after: newest_are_left,
+    },
+    Scenario {
+        name: "attach-attach",
+        golden: false,
+        enabled: false,
+        stepped: true,
+        killed: false,
+        closed: true,
+        may_be_gone: false,
+        prepare: |_| Ok(()),
+        actors: &[attach_first, attach_second],
+        after: released,
+    },
+    Scenario {
+        name: "emit-emit",
+        golden: true,
+        enabled: true,
+        stepped: true,
+        killed: true,
+        closed: false,
+        may_be_gone: false,
+        prepare: |_| Ok(()),
+        actors: &[emit_one, emit_two],
+        after: |_| Ok(()),
+    },
+    Scenario {
+        name: "emit-read",
+        golden: true,
+        enabled: true,
+        stepped: true,
+        killed: false,
+        closed: false,
+        may_be_gone: false,
+        prepare: |_| Ok(()),
+        actors: &[emit_one, read_live],
+        after: |_| Ok(()),
+    },
+    Scenario {
+        name: "fork",
+        golden: true,
+        enabled: true,
+        stepped: true,
+        killed: false,
+        closed: false,
+        may_be_gone: false,
+        prepare: |_| Ok(()),
+        actors: &[emit_and_fork],
+        after: |_| Ok(()),
+    },
+    Scenario {
+        name: "pid-reuse",
+        golden: true,
+        enabled: true,
+        stepped: true,
+        killed: false,
+        closed: false,
+        may_be_gone: false,
+        prepare: give_folder_a_living_pid,
+        actors: &[emit_one, read_all, pack],
+        after: |_| Ok(()),
+    },
+    Scenario {
+        name: "stop-and-go",
+        golden: true,
+        enabled: true,
+        stepped: false,
+        killed: true,
+        closed: false,
+        may_be_gone: false,
+        prepare: |_| Ok(()),
+        actors: &[emit_many_one, emit_many_two, pack],
+        after: |_| Ok(()),
+    },
+];
+
+fn pack(ring: &Ring) {
+    let _ = tracewell::testing::pack_now(&ring.stage.dirs);
+}
+
+/// Everybody has packed, but one of two may have been refused what the other had: nothing half done is left.
+fn packed(ring: &Ring) -> Result<(), String> {
+    let _ = tracewell::testing::pack_now(&ring.stage.dirs);
+    let left: Vec<_> = golden::segments(&ring.stage)?.into_keys().filter(|name| name.ends_with(".packing")).collect();
+    if golden::hasty(&ring.stage)? != 0 || !left.is_empty() {
+        return Err(format!("something is not packed, and {left:?} is left"));
+    }
+    Ok(())
+}
+
+/// Half of what the golden trace has may stay.
+fn limits(ring: &Ring) -> Limits {
+    Limits { max_total: ring.golden.segment_bytes() / 2, max_age: Duration::ZERO }
+}
+
+fn retain_half(ring: &Ring) {
+    retain(&ring.stage.dirs.sessions(), &limits(ring)).expect("retained");
+}
+
+fn names(ring: &Ring) -> Result<Vec<String>, String> {
+    Ok(golden::segments(&ring.stage)?.into_keys().filter(|name| !name.ends_with(".packing")).collect())
+}
+
+/// Two leave what one would have left.
+fn retained(ring: &Ring) -> Result<(), String> {
+    retain_half(ring);
+    let left = names(ring)?;
+    if left != ring.retained {
+        return Err(format!("retention leaves {left:?}, alone it would leave {:?}", ring.retained));
+    }
+    Ok(())
+}
+
+/// Packed ones are smaller, so more may stay: but only together with all newer ones.
+fn newest_are_left(ring: &Ring) -> Result<(), String> {
+    let left = names(ring)?;
+    if let Some(gone) = ring.retained.iter().find(|name| !left.contains(name)) {
+        return Err(format!("{gone} is gone, which even retention alone would leave"));
+    }
+    packed(ring)
+}
+
+fn attach(ring: &Ring) -> Tracer {
+    Tracer::builder("duellist")
+        .dir(ring.stage.base())
+        .ring_dir(ring.stage.rings())
+        .ring_size(RING_SIZE)
+        .when_full(WhenFull::Wait(Duration::from_secs(30)))
+        .attach()
+        .expect("attached")
+}
+
+fn emit(ring: &Ring, lane: usize, count: u64) {
+    let tracer = attach(ring);
+    ring.stage.page.emit(&tracer, &ring.golden.plan, lane, |number| number < count);
+    tracer.flush().expect("flushed");
+    tracer.shutdown();
+}
+
+fn emit_one(ring: &Ring) {
+    emit(ring, FIRST_FREE, 200);
+}
+
+fn emit_two(ring: &Ring) {
+    emit(ring, FIRST_FREE + 1, 200);
+}
+
+fn emit_many_one(ring: &Ring) {
+    emit(ring, FIRST_FREE, 6_000);
+}
+
+fn emit_many_two(ring: &Ring) {
+    emit(ring, FIRST_FREE + 1, 6_000);
+}
+
+/// Both may be the first ever; the first one switches on, once both are there.
+fn attach_together(ring: &Ring, own: usize) {
+    let tracer = attach(ring);
+    let words = &ring.stage.page.words;
+    words[own].store(1, Ordering::Release);
+    let wait = |word: usize| {
+        while words[word].load(Ordering::Acquire) == 0 {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    };
+    wait(1 - own);
+    let control = ring.stage.control().expect("the page");
+    if own == 0 {
+        control.enable(&ring.stage.dirs, &stage::request(&ring.golden.plan, 64 << 10)).expect("enabled");
+        words[2].store(1, Ordering::Release);
+    }
+    wait(2);
+    ring.stage.page.emit(&tracer, &ring.golden.plan, FIRST_FREE + own, |number| number < 40);
+    tracer.shutdown();
+}
+
+fn attach_first(ring: &Ring) {
+    attach_together(ring, 0);
+}
+
+fn attach_second(ring: &Ring) {
+    attach_together(ring, 1);
+}
+
+/// One control page, and every slot of it is free again.
+fn released(ring: &Ring) -> Result<(), String> {
+    let attached = ring.stage.control()?.attached();
+    let strays: Vec<_> = std::fs::read_dir(ring.stage.base())
+        .map_err(|error| error.to_string())?
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| name.starts_with(".control"))
+        .collect();
+    if !attached.is_empty() || !strays.is_empty() {
+        return Err(format!("{attached:?} are still attached, {strays:?} are left"));
+    }
+    Ok(())
+}
+
+/// Reads a place that others work in; nothing of the golden trace may be missing.
+fn read_all(ring: &Ring) {
+    for _ in 0..2 {
+        let read = oracle::read(ring.stage.base(), ring.stage.rings(), &ring.golden.plan, ring.golden.since);
+        let (seen, summary) = read.expect("read while others work");
+        let damaged: Vec<_> = summary.damaged.iter().collect();
+        assert!(damaged.is_empty() && summary.missing == 0, "{}", seen.summary);
+        for lane in 0..6 {
+            let read = seen.lanes.get(&lane).map_or(0, |numbers| numbers.len() as u64);
+            assert_eq!(read, ring.stage.page.acked(lane as usize), "lane {lane}: {}", seen.summary);
+        }
+    }
+}
+
+/// As [`read_all`]; what was acknowledged before the reading began must be read.
+fn read_live(ring: &Ring) {
+    for _ in 0..3 {
+        let acked = ring.stage.page.acked(FIRST_FREE);
+        let read = oracle::read(ring.stage.base(), ring.stage.rings(), &ring.golden.plan, ring.golden.since);
+        let (seen, summary) = read.expect("read while others work");
+        assert!(summary.damaged.is_empty() && summary.missing == 0, "{}", seen.summary);
+        let read = seen.lanes.get(&(FIRST_FREE as u32)).map_or(0, |numbers| numbers.len() as u64);
+        assert!(read >= acked, "{read} read of {acked} that had returned before: {}", seen.summary);
+    }
+}
+
+/// A process forks while it emits; both go on, the child on a lane of its own.
+fn emit_and_fork(ring: &Ring) {
+    let tracer = attach(ring);
+    let (page, plan) = (ring.stage.page, &ring.golden.plan);
+    page.emit(&tracer, plan, FIRST_FREE, |number| number < 30);
+    // SAFETY: only this thread runs product code; the engine's own threads are what a fork must cope with.
+    #[allow(unsafe_code, reason = "a component forks")]
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        page.emit(&tracer, plan, FIRST_FREE + 1, |number| number < 60);
+        tracer.shutdown();
+        std::process::exit(0);
+    }
+    page.emit(&tracer, plan, FIRST_FREE, |number| number < 90);
+    let child = rustix::process::Pid::from_raw(pid).expect("forked");
+    let status = rustix::process::waitpid(Some(child), rustix::process::WaitOptions::empty());
+    assert!(matches!(status, Ok(Some((_, status))) if status.exit_status() == Some(0)), "{status:?}");
+    tracer.shutdown();
+}
+
+/// The dead process's folder names a process that lives, with another start: its id was used again.
+fn give_folder_a_living_pid(ring: &Ring) -> Result<(), String> {
+    let rings = ring.stage.rings();
+    let tell = |error: std::io::Error| format!("{}: {error}", rings.display());
+    let mut given = 0;
+    for entry in std::fs::read_dir(rings).map_err(tell)? {
+        let folder = entry.map_err(tell)?.path();
+        let path = folder.join(PROCESS_FILE);
+        let mut process = ProcessFile::decode(&std::fs::read(&path).map_err(tell)?)
+            .map_err(|error| format!("{}: {}", path.display(), error.what))?;
+        process.identity.pid = std::process::id();
+        std::fs::write(&path, process.encode()).map_err(tell)?;
+        std::fs::rename(&folder, rings.join(folder_name(&process.identity))).map_err(tell)?;
+        given += 1;
+    }
+    if given == 0 { Err("no dead process has left a folder".into()) } else { Ok(()) }
+}
+
+/// System calls in which a thread may wait for another: whoever begins one loses its turn.
+fn may_wait(call: u64) -> bool {
+    let waits = [
+        libc::SYS_futex,
+        libc::SYS_nanosleep,
+        libc::SYS_clock_nanosleep,
+        libc::SYS_wait4,
+        libc::SYS_waitid,
+        libc::SYS_exit,
+        libc::SYS_exit_group,
+        libc::SYS_membarrier,
+    ];
+    waits.iter().any(|wait| u64::try_from(*wait) == Ok(call))
+}
+
+/// Lets actors run one at a time from call to call. Gives the number of turns.
+fn step(actors: Vec<Child>, random: &mut Random, kills: bool) -> Result<(u64, bool), String> {
+    let mut herd = Herd::default();
+    for actor in actors {
+        herd.start(actor.hand_over())?;
+    }
+    let count = herd.len();
+    let mut held: Vec<Stop> = Vec::new();
+    let mut turns = 0;
+    let kill_at = if kills && random.below(3) == 0 { random.below(400) } else { u64::MAX };
+    // Long and short turns find different things.
+    let loyalty = random.below(40);
+    let mut last = 0;
+    let mut was_killed = false;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while (0..count).any(|actor| herd.is_running(actor)) {
+        if Instant::now() > deadline {
+            return Err("they do not come to an end".into());
+        }
+        // Whatever stops, stops; with nobody running there is nothing to wait for.
+        let mut patience = 0;
+        while herd.running() > held.len() && patience < 6 {
+            match herd.poll()? {
+                Event::Stop(stop) => held.push(stop),
+                Event::Ended { status, .. } if status != 0 && !was_killed => {
+                    return Err(format!("one of them failed, status {status:x}"));
+                }
+                Event::Ended { .. } => {}
+                Event::Nothing => {
+                    patience += 1;
+                    if patience > 2 {
+                        std::thread::sleep(Duration::from_micros(15));
+                    } else {
+                        std::thread::yield_now();
+                    }
+                }
+            }
+        }
+        if held.is_empty() {
+            continue;
+        }
+        let same = held.iter().position(|stop| stop.tid == last).filter(|_| random.below(40) < loyalty);
+        let at = same.unwrap_or_else(|| random.below(held.len() as u64) as usize);
+        let stop = held.swap_remove(at);
+        turns += 1;
+        if turns == kill_at {
+            herd.kill(stop.actor);
+            was_killed = true;
+        }
+        herd.resume(stop.tid);
+        last = stop.tid;
+        if stop.is_entry && may_wait(stop.call) {
+            continue;
+        }
+        // Its turn: until its next stop, if that comes soon.
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_micros(400) {
+            match herd.poll()? {
+                Event::Stop(next) => {
+                    held.push(next);
+                    if next.tid == stop.tid {
+                        break;
+                    }
+                }
+                Event::Ended { status, .. } if status != 0 && !was_killed => {
+                    return Err(format!("one of them failed, status {status:x}"));
+                }
+                Event::Ended { .. } => break,
+                Event::Nothing => std::thread::yield_now(),
+            }
+        }
+    }
+    herd.end()?;
+    Ok((turns, was_killed))
+}
+
+/// Lets actors run, stopped and continued at random; one may be killed.
+fn stop_and_go(actors: Vec<Child>, random: &mut Random, kills: bool) -> Result<(u64, bool), String> {
+    let mut turns = 0;
+    let kill_at = if kills && random.below(3) == 0 { random.below(60) } else { u64::MAX };
+    let mut killed = None;
+    let begun = Instant::now();
+    while !actors.iter().all(Child::has_ended) {
+        let at = random.below(actors.len() as u64) as usize;
+        let Some(actor) = actors.get(at) else { break };
+        actor.signal(Signal::STOP);
+        std::thread::sleep(Duration::from_micros(random.below(1_500)));
+        turns += 1;
+        if turns == kill_at {
+            actor.signal(Signal::KILL);
+            killed = Some(at);
+        }
+        actor.signal(Signal::CONT);
+        std::thread::sleep(Duration::from_micros(random.below(600)));
+        if begun.elapsed() > Duration::from_secs(60) {
+            return Err("they do not come to an end".into());
+        }
+    }
+    for (at, actor) in actors.into_iter().enumerate() {
+        let end = actor.wait()?;
+        if end != End::Exit(0) && !(end == End::Killed && killed == Some(at)) {
+            return Err(format!("one of them failed: {end:?}"));
+        }
+    }
+    Ok((turns, killed.is_some()))
+}
+
+#[derive(Debug, Default)]
+struct Sums {
+    duels: u64,
+    turns: u64,
+    kills: u64,
+    events: u64,
+}
+
+/// One duel.
+fn attempt(ring: &Ring, scenario: &Scenario, seed: u64, sums: &mut Sums) -> Result<(), String> {
+    let stage = &ring.stage;
+    if scenario.golden { &ring.golden } else { &ring.empty }.lay_down(stage)?;
+    golden::take_canaries_away(stage)?;
+    if scenario.enabled {
+        let request = stage::request(&ring.golden.plan, 64 << 10);
+        stage.control()?.enable(&stage.dirs, &request).map_err(|error| format!("enable: {error}"))?;
+    }
+    (scenario.prepare)(ring)?;
+    let random = &mut Random::new(seed);
+    let mut actors = Vec::new();
+    for actor in scenario.actors {
+        actors.push(Child::start(|| {
+            if scenario.stepped {
+                trap::submit();
+            }
+            actor(ring);
+        })?);
+    }
+    let (turns, was_killed) = if scenario.stepped {
+        step(actors, random, scenario.killed)?
+    } else {
+        stop_and_go(actors, random, scenario.killed)?
+    };
+    (scenario.after)(ring)?;
+    let rules = Rules {
+        ring_size: RING_SIZE,
+        uncounted: 0,
+        since: ring.golden.since,
+        is_closed: scenario.closed && !was_killed,
+        may_be_gone: scenario.may_be_gone,
+    };
+    let seen = oracle::verify(stage.base(), stage.rings(), stage.page, &ring.golden.plan, &rules)?;
+    sums.duels += 1;
+    sums.turns += turns;
+    sums.kills += u64::from(was_killed);
+    sums.events += seen.events;
+    Ok(())
+}
+
+/// The places of the duels.
+fn make(seed: u64) -> Result<Ring, String> {
+    let stage = Stage::new()?;
+    let golden = Golden::make(&stage, seed)?;
+    let plan: Plan = golden.plan;
+    let empty = Golden::empty(&stage, plan)?;
+    let mut ring = Ring { stage, golden, empty, retained: Vec::new() };
+    ring.golden.lay_down(&ring.stage)?;
+    golden::take_canaries_away(&ring.stage)?;
+    retain_half(&ring);
+    ring.retained = names(&ring)?;
+    let all = ring.golden.segment_count();
+    if ring.retained.len() >= all || ring.retained.is_empty() {
+        return Err(format!("retention has nothing to do: {} of {all} stay", ring.retained.len()));
+    }
+    Ok(ring)
+}
+
+/// Runs some scenarios; `test` names them in the report.
+pub(crate) fn run_all(args: &DuelArgs, test: &str, scenarios: &[Scenario]) -> Result<(), String> {
+    let (count, first) = (args.scale.count_or(400), args.scale.seed());
+    let ring = make(first)?;
+    let mut sums = Sums::default();
+    let begun = Instant::now();
+    let most = Duration::from_secs(args.seconds.unwrap_or(u64::MAX));
+    let chosen: Vec<_> =
+        scenarios.iter().filter(|s| args.scenario.as_ref().is_none_or(|only| only == s.name)).collect();
+    if chosen.is_empty() {
+        let all: Vec<_> = scenarios.iter().map(|s| s.name).collect();
+        return Err(format!("no such scenario; there are {}", all.join(", ")));
+    }
+    let mut spent = vec![Duration::ZERO; chosen.len()];
+    let mut duels = vec![0_u64; chosen.len()];
+    for seed in first.. {
+        if sums.duels >= count || begun.elapsed() >= most {
+            break;
+        }
+        // Whichever has had the least time, so that slow ones do not take it all.
+        let at = (0..chosen.len()).min_by_key(|at| spent[*at]).unwrap_or(0);
+        let scenario = chosen[at];
+        let start = Instant::now();
+        attempt(&ring, scenario, seed, &mut sums).map_err(|violation| {
+            format!(
+                "duel: {} seed {seed} (golden {first}): {violation}\n\
+                 repeat: faults duel --seed {first} --scenario {}",
+                scenario.name, scenario.name
+            )
+        })?;
+        spent[at] += start.elapsed();
+        duels[at] += 1;
+    }
+    let each: Vec<_> = chosen.iter().zip(&duels).map(|(s, n)| format!("{} {n}", s.name)).collect();
+    eprintln!("duel: {:.0} a second: {}", sums.duels as f64 / begun.elapsed().as_secs_f64(), each.join(", "));
+    Report {
+        test: test.into(),
+        unit: "duels".into(),
+        count: sums.duels,
+        seed: Some(first),
+        result: format!(
+            "{} turns, {} killed in the middle, {} events read, 0 torn, 0 lost, 0 twice",
+            grouped(sums.turns),
+            grouped(sums.kills),
+            grouped(sums.events)
+        ),
+        command: format!("faults duel --count {count} --seed {first}"),
+    }
+    .print();
+    Ok(())
+}
+
+/// Runs the test.
+pub(crate) fn run(args: &DuelArgs) -> Result<(), String> {
+    run_all(args, "duel (T-13)", SCENARIOS)
+}

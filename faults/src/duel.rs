@@ -394,43 +394,43 @@ fn step(actors: Vec<Child>, random: &mut Random, kills: bool) -> Result<(u64, bo
         herd.start(actor.hand_over())?;
     }
     let count = herd.len();
-    let mut held: Vec<Stop> = Vec::new();
     let mut turns = 0;
     let kill_at = if kills && random.below(3) == 0 { random.below(400) } else { u64::MAX };
     // Long and short turns find different things.
     let loyalty = random.below(40);
     let mut last = 0;
     let mut was_killed = false;
+    let mut room = Room::default();
     let deadline = Instant::now() + Duration::from_secs(60);
     while (0..count).any(|actor| herd.is_running(actor)) {
         if Instant::now() > deadline {
             return Err("they do not come to an end".into());
         }
-        // Whatever stops, stops; with nobody running there is nothing to wait for.
-        let mut patience = 0;
-        while herd.running() > held.len() && patience < 6 {
-            match herd.poll()? {
-                Event::Stop(stop) => held.push(stop),
-                Event::Ended { status, .. } if status != 0 && !was_killed => {
-                    return Err(format!("one of them failed, status {status:x}"));
-                }
+        // With somebody on the way it is not yet clear who can have the turn; but not for ever.
+        let begun = Instant::now();
+        loop {
+            let event = if room.held.is_empty() { herd.next()? } else { herd.poll()? };
+            if let Event::Ended { status, .. } = event
+                && status != 0
+                && !was_killed
+            {
+                return Err(format!("one of them failed, status {status:x}"));
+            }
+            match event {
+                Event::Nothing if !room.is_anyone_on_the_way(&herd) => break,
+                Event::Nothing if begun.elapsed() > Duration::from_micros(400) => break,
+                Event::Nothing => std::thread::yield_now(),
+                Event::Stop(stop) => room.enter(stop),
+                Event::Ended { .. } if herd.running() == 0 => break,
                 Event::Ended { .. } => {}
-                Event::Nothing => {
-                    patience += 1;
-                    if patience > 2 {
-                        std::thread::sleep(Duration::from_micros(15));
-                    } else {
-                        std::thread::yield_now();
-                    }
-                }
             }
         }
-        if held.is_empty() {
+        if room.held.is_empty() {
             continue;
         }
-        let same = held.iter().position(|stop| stop.tid == last).filter(|_| random.below(40) < loyalty);
-        let at = same.unwrap_or_else(|| random.below(held.len() as u64) as usize);
-        let stop = held.swap_remove(at);
+        let same = room.held.iter().position(|stop| stop.tid == last).filter(|_| random.below(40) < loyalty);
+        let at = same.unwrap_or_else(|| random.below(room.held.len() as u64) as usize);
+        let stop = room.leave(at);
         turns += 1;
         if turns == kill_at {
             herd.kill(stop.actor);
@@ -438,29 +438,38 @@ fn step(actors: Vec<Child>, random: &mut Random, kills: bool) -> Result<(u64, bo
         }
         herd.resume(stop.tid);
         last = stop.tid;
-        if stop.is_entry && may_wait(stop.call) {
-            continue;
-        }
-        // Its turn: until its next stop, if that comes soon.
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_micros(400) {
-            match herd.poll()? {
-                Event::Stop(next) => {
-                    held.push(next);
-                    if next.tid == stop.tid {
-                        break;
-                    }
-                }
-                Event::Ended { status, .. } if status != 0 && !was_killed => {
-                    return Err(format!("one of them failed, status {status:x}"));
-                }
-                Event::Ended { .. } => break,
-                Event::Nothing => std::thread::yield_now(),
-            }
-        }
     }
     herd.end()?;
     Ok((turns, was_killed))
+}
+
+/// Threads that stand at a call, and those that may wait inside one for another.
+#[derive(Debug, Default)]
+struct Room {
+    held: Vec<Stop>,
+    waiting: Vec<i32>,
+}
+
+impl Room {
+    fn enter(&mut self, stop: Stop) {
+        self.waiting.retain(|tid| *tid != stop.tid);
+        self.held.push(stop);
+    }
+
+    fn leave(&mut self, at: usize) -> Stop {
+        let stop = self.held.swap_remove(at);
+        if stop.is_entry && may_wait(stop.call) {
+            self.waiting.push(stop.tid);
+        }
+        stop
+    }
+
+    /// Whether a thread neither stands at a call nor may wait in one.
+    fn is_anyone_on_the_way(&mut self, herd: &Herd) -> bool {
+        self.waiting.retain(|tid| herd.has(*tid));
+        self.held.retain(|stop| herd.has(stop.tid));
+        herd.running() > self.held.len() + self.waiting.len()
+    }
 }
 
 /// Lets actors run, stopped and continued at random; one may be killed.

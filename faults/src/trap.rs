@@ -115,6 +115,11 @@ impl Herd {
         self.threads.len()
     }
 
+    /// Whether a thread has not ended.
+    pub(crate) fn has(&self, tid: i32) -> bool {
+        self.threads.contains_key(&tid)
+    }
+
     /// Waits for what happens next.
     pub(crate) fn next(&mut self) -> Result<Event, String> {
         loop {

@@ -377,7 +377,6 @@ impl Builder {
         if let Some(torn) = &index.torn {
             self.add_torn(process, torn);
         }
-        let file = source::open(&path);
         let (mut scratch, mut raw) = (segment::Scratch::default(), Vec::new());
         for Found { header, offset } in index.blocks {
             let damage = |what: &str| Damage {
@@ -409,14 +408,11 @@ impl Builder {
                     source: Source::Segment { segment, stored_len, events, offset },
                 });
             } else if header.kind != BlockKind::Unknown && header.kind != BlockKind::End {
-                let read = match &file {
-                    Ok(file) => segment::read_block(file, offset, header.stored_len, &mut scratch, &mut raw)
-                        .and_then(|read| self.add_meta(process, read.kind, &raw))
-                        .map_err(|e| damage(e.what)),
-                    Err(error) => Err(damage(&error.to_string())),
-                };
-                if let Err(damage) = read {
-                    self.trace.summary.damage(damage);
+                let read =
+                    segment::read_block(&index.file, offset, header.stored_len, &mut scratch, &mut raw)
+                        .and_then(|read| self.add_meta(process, read.kind, &raw));
+                if let Err(error) = read {
+                    self.trace.summary.damage(damage(error.what));
                 }
             }
         }

@@ -89,7 +89,9 @@ fn segments(folder: &OwnedFd, session: &Rc<str>, out: &mut Vec<Found>) -> io::Re
 fn head_of(folder: &OwnedFd, found: &Found) -> Option<[u8; segment::HEADER_LEN]> {
     use std::os::unix::fs::FileExt;
     let mut head = [0; segment::HEADER_LEN];
-    fs::open_existing(folder, &found.name, false).and_then(|file| file.read_exact_at(&mut head, 0)).ok()?;
+    let mut read = || fs::open_existing(folder, &found.name, false)?.read_exact_at(&mut head, 0);
+    // A tender may have put the packed one in its place while we looked, once: then what we opened has no name now.
+    read().or_else(|_| read()).ok()?;
     SegmentHeader::version_of(&head).map(|_| head)
 }
 

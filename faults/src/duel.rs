@@ -76,7 +76,7 @@ const SCENARIOS: &[Scenario] = &[
         after: packed,
     },
     Scenario {
-        name: "pack-read",
+        name: "pack-pack-read",
         golden: true,
         enabled: false,
         stepped: true,
@@ -84,7 +84,7 @@ const SCENARIOS: &[Scenario] = &[
         closed: false,
         may_be_gone: false,
         prepare: |_| Ok(()),
-        actors: &[pack, read_all],
+        actors: &[pack, pack, read_all],
         after: packed,
     },
     Scenario {
@@ -395,7 +395,7 @@ fn step(actors: Vec<Child>, random: &mut Random, kills: bool) -> Result<(u64, bo
     }
     let count = herd.len();
     let mut turns = 0;
-    let kill_at = if kills && random.below(3) == 0 { random.below(400) } else { u64::MAX };
+    let kill_at = if kills && random.below(3) == 0 { random.below(1_500) } else { u64::MAX };
     // Long and short turns find different things.
     let loyalty = random.below(40);
     let mut last = 0;

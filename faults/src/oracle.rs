@@ -565,7 +565,8 @@ pub(crate) fn judge(
         let read = numbers.iter().filter(|number| **number < acked).count() as u64;
         let missing = acked - read;
         let tid = own.tid.load(Ordering::Relaxed);
-        let lost = seen.lost.get(&tid).copied().unwrap_or(0);
+        // Under thread 0 is what belongs to no ring.
+        let lost = if tid == 0 { 0 } else { seen.lost.get(&tid).copied().unwrap_or(0) };
         told += lost;
         // The one under way may have been counted as lost, or read, or neither.
         let flying = (begun - acked) - (numbers.len() as u64 - read);
@@ -600,11 +601,10 @@ pub(crate) fn judge(
             })
             .count() as u64;
     }
-    if uncounted > rules.uncounted {
+    if uncounted > rules.uncounted + seen.lost.get(&0).copied().unwrap_or(0) {
         return tell(format!("{uncounted} acknowledged emits are neither read nor counted as lost"));
     }
     if rules.uncounted == 0 && !rules.may_be_gone {
-        // Losses of no ring are told under thread 0.
         if seen.lost.values().sum::<u64>() != told {
             return tell(format!("losses of threads that nobody knows: {:?}", seen.lost));
         }

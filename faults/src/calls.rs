@@ -83,7 +83,12 @@ impl Scenario {
 
     fn command(self, stage: &Stage) -> Command {
         let mut command = Command::new(program().expect("the command"));
-        command.arg("--dir").arg(stage.base()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .arg("--dir")
+            .arg(stage.base())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         match self {
             Self::Enable => command.args(["enable", "--level", "trace"]),
             Self::Disable => command.arg("disable"),
@@ -115,7 +120,8 @@ impl Scenario {
                 let tracer = attach(stage);
                 work(stage, &tracer, plan, 20);
                 let begun = Instant::now();
-                while golden::hasty(stage).is_ok_and(|n| n != 0) && begun.elapsed() < Duration::from_secs(20) {
+                while golden::hasty(stage).is_ok_and(|n| n != 0) && begun.elapsed() < Duration::from_secs(20)
+                {
                     std::thread::sleep(Duration::from_millis(100));
                 }
                 tracer.shutdown();
@@ -266,7 +272,8 @@ impl Tries {
             // Whoever packs next comes to the end of it, and nothing half done stays.
             let _ = tracewell::testing::pack_now(&self.stage.dirs);
             let left = golden::segments(&self.stage)?;
-            let left: Vec<_> = left.keys().filter(|name| !name.contains(".twseg") || name.ends_with("ing")).collect();
+            let left: Vec<_> =
+                left.keys().filter(|name| !name.contains(".twseg") || name.ends_with("ing")).collect();
             if golden::hasty(&self.stage)? != 0 || !left.is_empty() {
                 return Err(format!("after packing, {left:?} are left"));
             }

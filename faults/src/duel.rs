@@ -192,7 +192,8 @@ fn pack(ring: &Ring) {
 /// Everybody has packed, but one of two may have been refused what the other had: nothing half done is left.
 fn packed(ring: &Ring) -> Result<(), String> {
     let _ = tracewell::testing::pack_now(&ring.stage.dirs);
-    let left: Vec<_> = golden::segments(&ring.stage)?.into_keys().filter(|name| name.ends_with(".packing")).collect();
+    let left: Vec<_> =
+        golden::segments(&ring.stage)?.into_keys().filter(|name| name.ends_with(".packing")).collect();
     if golden::hasty(&ring.stage)? != 0 || !left.is_empty() {
         return Err(format!("something is not packed, and {left:?} is left"));
     }

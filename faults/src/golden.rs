@@ -38,7 +38,8 @@ const CANARIES: &[&str] = &[
     "sessions/2026-01-01_00.00.00_00000000/a_pid1_00000000_000001.twseg",
     "sessions/2026-01-01_00.00.00_00000000/a_pid1_00000000_000002.twseg.packed",
 ];
-const CANARY: &[u8] = b"this is the diary of somebody else and it is longer than a header, so that it could be one. \
+const CANARY: &[u8] =
+    b"this is the diary of somebody else and it is longer than a header, so that it could be one. \
     this is the diary of somebody else and it is longer than a header, so that it could be one. \
     this is the diary of somebody else and it is longer than a header, so that it could be one.\n";
 
@@ -113,7 +114,8 @@ impl Golden {
     }
 
     fn segments(&self) -> impl Iterator<Item = u64> {
-        let is_segment = |path: &Path| path.file_name().and_then(|n| n.to_str()).and_then(parse_file_name).is_some();
+        let is_segment =
+            |path: &Path| path.file_name().and_then(|n| n.to_str()).and_then(parse_file_name).is_some();
         self.files.iter().filter(move |file| is_segment(&file.0)).map(|file| file.1.len() as u64)
     }
 

@@ -231,7 +231,8 @@ impl Try {
             let trace = Trace::open(&paths.0, &paths.1).expect("a trace");
             if self.way.is_multiple_of(2) {
                 let threads = 1 + (self.way as usize);
-                write_trace_files_on(&trace, out, &Filter::default(), false, threads, |_| {}).expect("written");
+                write_trace_files_on(&trace, out, &Filter::default(), false, threads, |_| {})
+                    .expect("written");
             } else {
                 trace.read(&Filter::default(), |_| Ok::<(), String>(())).expect("read");
             }

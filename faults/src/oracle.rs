@@ -389,9 +389,9 @@ impl Plan {
             Kind::Reduced(len) => {
                 let whole = text(sum, len);
                 let kept = if self.is_reduced { len.min(usize::from(KEPT)) } else { len };
-                let found = rest.first().is_some_and(|f| {
-                    matches!(f.value, Value::Str(text) if text.bytes == &whole.as_bytes()[..kept])
-                });
+                let found = rest.first().is_some_and(
+                    |f| matches!(f.value, Value::Str(text) if text.bytes == &whole.as_bytes()[..kept]),
+                );
                 ("fault.reduced", 1, found)
             }
             Kind::Late(which) => (LATE[which], 0, true),

@@ -21,7 +21,8 @@ impl Stage {
     /// Makes one; nothing is in it yet.
     pub(crate) fn new() -> Result<Self, String> {
         let tell = |error: io::Error| format!("/dev/shm: {error}");
-        let dir = tempfile::Builder::new().prefix("tracewell-faults-").tempdir_in("/dev/shm").map_err(tell)?;
+        let dir =
+            tempfile::Builder::new().prefix("tracewell-faults-").tempdir_in("/dev/shm").map_err(tell)?;
         let dirs = Dirs::resolve(Some(&dir.path().join("trace"))).map_err(|error| error.to_string())?;
         let dirs = dirs.with_ring_root(dir.path().canonicalize().map_err(tell)?.join("rings"));
         crate::oracle::prepare();

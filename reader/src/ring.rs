@@ -63,12 +63,7 @@ pub(crate) fn read_folder(path: &Path, budget: &mut u64) -> Result<Option<Folder
     let is_alive = is_locked(&file).map_err(|e| damage(&process_path, e))?;
     let mut folder = Folder { is_alive, process, schemas: Vec::new(), rings: Vec::new(), damage: Vec::new() };
     let Ok(entries) = std::fs::read_dir(path) else { return Ok(Some(folder)) };
-    let mut names: Vec<_> = entries
-        .flatten()
-        .filter(is_ring)
-        .map(|e| e.path())
-        .take(MAX_RINGS + 1)
-        .collect();
+    let mut names: Vec<_> = entries.flatten().filter(is_ring).map(|e| e.path()).take(MAX_RINGS + 1).collect();
     names.sort();
     if names.len() > MAX_RINGS {
         folder.damage.push(damage(path, "more rings than a process may have; the rest is not read"));

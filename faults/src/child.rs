@@ -9,6 +9,29 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpi
 /// Exit code of a child that panicked.
 const PANICKED: i32 = 101;
 
+/// Forks a child that does `work` and then exits in order; it is told to die with its parent.
+fn fork(work: impl FnOnce()) -> Result<Pid, String> {
+    let parent = rustix::process::getpid();
+    // SAFETY: the supervisor has one thread, so no lock is held by a thread that the child lacks. A victim that forks
+    // has the engine's threads beside its own: that the engine copes with it is what is tested, and the C library's
+    // allocator does.
+    let pid = unsafe { libc::fork() };
+    if pid < 0 {
+        return Err(format!("fork: {}", std::io::Error::last_os_error()));
+    }
+    if let Some(pid) = Pid::from_raw(pid) {
+        return Ok(pid);
+    }
+    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    let is_orphan = rustix::process::getppid() != Some(parent);
+    if !is_orphan && catch_unwind(AssertUnwindSafe(work)).is_ok() {
+        std::process::exit(0);
+    }
+    // Not `exit`: what the supervisor registered to be done at its end is not the child's.
+    // SAFETY: ends the process at once.
+    unsafe { libc::_exit(PANICKED) }
+}
+
 /// A child that is killed and waited for at the latest when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Child {
@@ -49,24 +72,7 @@ impl End {
 impl Child {
     /// Forks a child that does `work` and then exits in order. It dies with its parent.
     pub(crate) fn start(work: impl FnOnce()) -> Result<Self, String> {
-        let parent = rustix::process::getpid();
-        // SAFETY: this process has one thread (the supervisor starts none), so no lock is held by a thread that the
-        // child lacks.
-        let pid = unsafe { libc::fork() };
-        if pid < 0 {
-            return Err(format!("fork: {}", std::io::Error::last_os_error()));
-        }
-        if let Some(pid) = Pid::from_raw(pid) {
-            return Ok(Self { pid, is_waited: false });
-        }
-        let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-        let is_orphan = rustix::process::getppid() != Some(parent);
-        if !is_orphan && catch_unwind(AssertUnwindSafe(work)).is_ok() {
-            std::process::exit(0);
-        }
-        // Not `exit`: what the supervisor registered to be done at its end is not the child's.
-        // SAFETY: ends the process at once.
-        unsafe { libc::_exit(PANICKED) }
+        fork(work).map(|pid| Self { pid, is_waited: false })
     }
 
     /// Leaves the waiting to another.

@@ -184,7 +184,7 @@ fn kill_at(stop: u64, codes: &[i32], work: impl FnOnce()) -> Result<Option<u64>,
                 }
                 herd.resume(at.tid);
             }
-            Event::Ended { status, .. } => {
+            Event::Ended { status } => {
                 herd.end()?;
                 let is_good = libc::WIFEXITED(status) && codes.contains(&libc::WEXITSTATUS(status));
                 if killed_at.is_none() && !is_good {

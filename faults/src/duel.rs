@@ -99,7 +99,7 @@ fn step(actors: Vec<Child>, random: &mut Random, kills: bool) -> Result<(u64, bo
         let begun = Instant::now();
         loop {
             let event = if room.held.is_empty() { herd.next()? } else { herd.poll()? };
-            if let Event::Ended { status, .. } = event
+            if let Event::Ended { status } = event
                 && status != 0
                 && !was_killed
             {

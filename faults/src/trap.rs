@@ -26,7 +26,7 @@ pub(crate) enum Event {
     /// A thread stopped; it stays stopped until [`Herd::resume`].
     Stop(Stop),
     /// A process that was started has ended, with all its threads. The wait status.
-    Ended { actor: usize, status: i32 },
+    Ended { status: i32 },
     /// Nothing now: [`Herd::poll`] only.
     Nothing,
 }
@@ -162,7 +162,7 @@ impl Herd {
             self.threads.remove(&tid);
             let actor = self.roots.iter().position(|root| *root == (tid, true))?;
             self.roots[actor].1 = false;
-            return Some(Event::Ended { actor, status });
+            return Some(Event::Ended { status });
         }
         let signal = libc::WSTOPSIG(status);
         let event = status >> 16;

@@ -9,7 +9,7 @@ case "${1:-}" in
   *) echo "usage: ci/faults.sh --quick|--long [TEST]" >&2; exit 2 ;;
 esac
 only="${2:-}"
-cargo build --release -p tracewell-faults
+cargo build --release -p tracewell-faults -p tracewell-cli
 faults="${CARGO_TARGET_DIR:-target}/release/faults"
 reports=$(mktemp)
 trap 'rm -f "$reports"' EXIT
@@ -24,5 +24,8 @@ run() {
   echo "$1: $((SECONDS - begun)) s" >&2
 }
 # The tests, one line each.
+run calls "--count 20" "--every"
+run duel "--count 2000 --seconds 50" "--count 100000 --seconds 1800"
+run kill "--count 3000 --seconds 60" "--count 100000"
 
 if [ "$scale" = 1 ]; then "$faults" ledger "$reports"; fi

@@ -89,7 +89,9 @@ fn segments(folder: &OwnedFd, session: &Rc<str>, out: &mut Vec<Found>) -> io::Re
 fn head_of(folder: &OwnedFd, found: &Found) -> Option<[u8; segment::HEADER_LEN]> {
     use std::os::unix::fs::FileExt;
     let mut head = [0; segment::HEADER_LEN];
-    fs::open_existing(folder, &found.name, false).and_then(|file| file.read_exact_at(&mut head, 0)).ok()?;
+    let mut read = || fs::open_existing(folder, &found.name, false)?.read_exact_at(&mut head, 0);
+    // A tender may have put the packed one in its place while we looked, once: then what we opened has no name now.
+    read().or_else(|_| read()).ok()?;
     SegmentHeader::version_of(&head).map(|_| head)
 }
 
@@ -167,8 +169,21 @@ fn delete(
         if removed.segments == AT_ONCE || !(too_much || too_old) {
             break;
         }
-        let Ok(folder) = fs::open_private_dir_at(top, &found.session) else { continue };
+        let folder = match fs::open_private_dir_at(top, &found.session) {
+            Ok(folder) => folder,
+            Err(e) => {
+                // Another component deleted what was in it, and then the folder.
+                if e.kind() == io::ErrorKind::NotFound {
+                    total = total.saturating_sub(found.len);
+                }
+                continue;
+            }
+        };
         if !may_go(&folder, found, now) {
+            // Another component deleted it; what does not count any more must not cost a younger one.
+            if stat_of(&folder, &found.name).is_none() {
+                total = total.saturating_sub(found.len);
+            }
             continue;
         }
         match fs::unlink_at(&folder, &found.name) {
@@ -263,6 +278,26 @@ mod tests {
         assert_eq!(counts, [16, 16, 8, 0]);
         assert!(is_older(0, 2_000_000_000, Duration::from_secs(1)));
         assert!(!is_older(i64::MAX, 0, Duration::ZERO), "a time to come is no age");
+    }
+
+    #[test]
+    fn what_another_has_deleted_meanwhile_costs_no_younger_one() {
+        let sessions = Sessions::new();
+        for (session, number) in [(OLD, 1), (OLD, 2), (NEW, 3), (NEW, 4), (NEW, 5)] {
+            sessions.segment(session, number, u64::from(20 - number));
+        }
+        let top = fs::open_private_dir(&sessions.path()).unwrap();
+        let mut all = Vec::new();
+        for session in [OLD, NEW] {
+            let folder = fs::open_private_dir_at(&top, session).unwrap();
+            segments(&folder, &Rc::from(session), &mut all).unwrap();
+        }
+        // Another one deletes a whole session and a segment of the next, after we have looked.
+        std::fs::remove_dir_all(sessions.path().join(OLD)).unwrap();
+        std::fs::remove_file(sessions.path().join(NEW).join(&all[2].name)).unwrap();
+        let limits = Limits { max_total: 600, max_age: Duration::ZERO };
+        let removed = delete(&top, &all, 0, &limits, boot::realtime_ns(), &mut Vec::new());
+        assert_eq!(removed.segments, 0, "the two that are left are within the limits");
     }
 
     #[test]

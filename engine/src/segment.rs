@@ -58,6 +58,10 @@ pub(crate) trait Context {
     fn schemas(&self, from: usize) -> (Vec<u8>, usize);
     /// Counters of all rings, told when a segment is sealed.
     fn counters(&self) -> Vec<RingCounters>;
+    /// Whose ring this is.
+    fn ring_info(&self, _ring: u32) -> Option<RingInfo> {
+        None
+    }
 }
 
 /// Bytes that are gathered before they are written.
@@ -111,6 +115,12 @@ impl<S: Storage> SegmentWriter<S> {
     ) -> io::Result<()> {
         // A process that only lost events still says so, in a segment of its own.
         self.prepare(None, context)?;
+        // A thread that only lost events has no block that says who it is.
+        for silent in counters.iter().filter(|c| c.ring != 0 && c.delivered == 0 && c.attempted != 0) {
+            if let Some(info) = context.ring_info(silent.ring) {
+                self.prepare(Some(&info), context)?;
+            }
+        }
         for part in counters.chunks(1024) {
             let payload: Vec<u8> = part.iter().flat_map(RingCounters::encode).collect();
             self.append(BlockHeader::meta(BlockKind::Counters), payload.len(), &payload)?;

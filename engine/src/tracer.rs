@@ -23,6 +23,7 @@ mod inner;
 
 pub use builder::Builder;
 pub(crate) use inner::Inner;
+use inner::Owner;
 
 /// The levels of a tracer that is attached to nothing: all off, for ever.
 static OFF: [AtomicU8; 32] = [const { AtomicU8::new(0) }; 32];
@@ -45,6 +46,7 @@ pub struct Tracer {
     /// 32 enabled levels by category: in the control page that `inner` keeps mapped, or `OFF`.
     levels: *const AtomicU8,
     inner: Arc<Inner>,
+    _owner: Arc<Owner>,
 }
 
 // SAFETY: `levels` points to atomics that `inner` keeps mapped as long as any clone lives (or to a static).
@@ -102,7 +104,8 @@ impl Tracer {
             ring_failed: AtomicBool::new(false),
             weak: weak.clone(),
         });
-        Self { levels, inner }
+        let _owner = Arc::new(Owner(Arc::clone(&inner)));
+        Self { levels, inner, _owner }
     }
 
     /// Why this tracer is inert, if it could not attach.
@@ -244,3 +247,6 @@ impl Drop for Guard {
         self.tracer.shutdown();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use tracewell_schema::format::clock::ClockPoint;
 use tracewell_schema::format::process::encode_schema_payload_item;
-use tracewell_schema::format::ring::RingCounters;
+use tracewell_schema::format::ring::{RingCounters, RingInfo};
 
 use crate::drain::{DataJob, Job, all_counters};
 use crate::retention;
@@ -39,6 +39,11 @@ impl Context for Arc<State> {
 
     fn counters(&self) -> Vec<RingCounters> {
         all_counters(self)
+    }
+
+    fn ring_info(&self, ring: u32) -> Option<RingInfo> {
+        let rings = self.rings.lock();
+        rings.iter().find(|r| r.id() == ring).map(|r| r.info())
     }
 }
 

@@ -2,8 +2,16 @@
 //! one line of JSON ([`report::Report`]) that `faults ledger` adds to docs/faults.md. It fails on the first
 //! violation, naming the seed and the command that repeats it.
 
+mod calls;
+mod child;
+mod duel;
+mod golden;
+mod kill;
+mod oracle;
 mod random;
 mod report;
+mod stage;
+mod trap;
 
 use std::process::ExitCode;
 
@@ -18,12 +26,21 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Test {
+    /// Kills processes before and after each of their system calls (T-3).
+    Calls(calls::CallsArgs),
+    /// Lets processes work in the same place, one system call at a time (T-13).
+    Duel(duel::DuelArgs),
+    /// Kills processes at random moments and reads what they leave (T-1).
+    Kill(kill::KillArgs),
     /// Adds the report lines of a file to the ledger, docs/faults.md.
     Ledger(report::LedgerArgs),
 }
 
 fn main() -> ExitCode {
     let outcome = match Args::parse().test {
+        Test::Calls(args) => calls::run(&args),
+        Test::Duel(args) => duel::run(&args),
+        Test::Kill(args) => kill::run(&args),
         Test::Ledger(args) => report::ledger(&args),
     };
     match outcome {

@@ -20,7 +20,7 @@ pub(crate) struct Loader<'a> {
     files: Vec<(u32, Arc<File>)>,
     scratch: segment::Scratch,
     /// Segments that were packed since they were indexed, as they are now; `None` if that does not explain it.
-    packed: HashMap<u32, Option<segment::Index>>,
+    packed: HashMap<u32, Option<Vec<segment::Found>>>,
     /// Memory of blocks that have been read.
     pub(crate) spare: Vec<Vec<u8>>,
     /// Bytes of data blocks that have been read.
@@ -109,12 +109,16 @@ impl<'a> Loader<'a> {
         if !self.packed.contains_key(&segment) {
             // At most one look for each segment, however many of its blocks are wrong.
             self.files.retain(|(s, _)| *s != segment);
-            let index = segment::index(&self.trace.path_of(segment)).ok();
+            let index = match segment::index(&self.trace.path_of(segment)) {
+                Ok(segment::Indexed::Whole(index)) => Some(*index),
+                _ => None,
+            };
             let was = self.trace.bytes_of(segment);
-            self.packed.insert(segment, index.filter(|index| Some(index.bytes) != was));
+            let is_other = |index: &segment::Index| Some(index.bytes) != was;
+            self.packed.insert(segment, index.filter(is_other).map(|index| index.blocks));
         }
-        let index = self.packed.get(&segment)?.as_ref()?;
-        let found = index.blocks.iter().find(|found| is_block(&found.header, block, ring))?;
+        let blocks = self.packed.get(&segment)?.as_ref()?;
+        let found = blocks.iter().find(|found| is_block(&found.header, block, ring))?;
         let (offset, stored_len) = (found.offset, found.header.stored_len);
         let file = self.file(segment).ok()?;
         let header = segment::read_block(&file, offset, stored_len, &mut self.scratch, out).ok()?;

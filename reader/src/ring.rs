@@ -52,20 +52,18 @@ fn read_bounded(path: &Path, most: u64) -> io::Result<(File, Vec<u8>)> {
 }
 
 /// Reads everything but the data of a dead process's rings; what waits in the rings of a live one is copied as long
-/// as `budget` bytes last.
-pub(crate) fn read_folder(path: &Path, budget: &mut u64) -> Result<Folder, Damage> {
+/// as `budget` bytes last. `None` if the folder was only begun: it is made before its first ring.
+pub(crate) fn read_folder(path: &Path, budget: &mut u64) -> Result<Option<Folder>, Damage> {
     let process_path = path.join(PROCESS_FILE);
     let (file, bytes) = read_bounded(&process_path, 64 << 10).map_err(|e| damage(&process_path, e))?;
+    if bytes.is_empty() && !has_rings(path) {
+        return Ok(None);
+    }
     let process = ProcessFile::decode(&bytes).map_err(|e| damage(&process_path, e.what))?;
     let is_alive = is_locked(&file).map_err(|e| damage(&process_path, e))?;
     let mut folder = Folder { is_alive, process, schemas: Vec::new(), rings: Vec::new(), damage: Vec::new() };
-    let Ok(entries) = std::fs::read_dir(path) else { return Ok(folder) };
-    let mut names: Vec<_> = entries
-        .flatten()
-        .filter(|e| e.file_name().to_str().is_some_and(|n| n.starts_with("ring-")))
-        .map(|e| e.path())
-        .take(MAX_RINGS + 1)
-        .collect();
+    let Ok(entries) = std::fs::read_dir(path) else { return Ok(Some(folder)) };
+    let mut names: Vec<_> = entries.flatten().filter(is_ring).map(|e| e.path()).take(MAX_RINGS + 1).collect();
     names.sort();
     if names.len() > MAX_RINGS {
         folder.damage.push(damage(path, "more rings than a process may have; the rest is not read"));
@@ -99,10 +97,19 @@ pub(crate) fn read_folder(path: &Path, budget: &mut u64) -> Result<Folder, Damag
                 }
             }
         }
-        Err(_) if is_alive && !schemas_path.exists() => {}
+        // It is made before the first ring, and removed after the last.
+        Err(e) if e.kind() == io::ErrorKind::NotFound && (is_alive || !has_rings(path)) => {}
         Err(e) => folder.damage.push(damage(&schemas_path, e)),
     }
-    Ok(folder)
+    Ok(Some(folder))
+}
+
+fn is_ring(entry: &std::fs::DirEntry) -> bool {
+    entry.file_name().to_str().is_some_and(|name| name.starts_with("ring-"))
+}
+
+fn has_rings(path: &Path) -> bool {
+    std::fs::read_dir(path).is_ok_and(|entries| entries.flatten().any(|entry| is_ring(&entry)))
 }
 
 fn read_ring(path: &Path, is_alive: bool, budget: &mut u64) -> Result<Option<Leftover>, Damage> {

@@ -40,6 +40,8 @@ pub(crate) struct Torn {
 /// What a segment holds.
 #[derive(Debug)]
 pub(crate) struct Index {
+    /// The file that was looked at: its name may lead to a packed one by now, or to nothing since it was sealed.
+    pub(crate) file: File,
     pub(crate) header: SegmentHeader,
     pub(crate) blocks: Vec<Found>,
     pub(crate) torn: Option<Torn>,
@@ -96,27 +98,38 @@ fn decode_header(bytes: &[u8], tag: [u8; 8]) -> Result<BlockHeader, DecodeError>
     Ok(header)
 }
 
+/// What a segment file turned out to be.
+#[derive(Debug)]
+pub(crate) enum Indexed {
+    Whole(Box<Index>),
+    /// A kill came between its creation and the first write: nothing was ever in it but these bytes of its header.
+    Begun(u64),
+}
+
 /// Indexes a segment.
-pub(crate) fn index(path: &Path) -> Result<Index, ReadError> {
+pub(crate) fn index(path: &Path) -> Result<Indexed, ReadError> {
     let unreadable = |source| ReadError::Unreadable { path: path.to_owned(), source };
     let file = source::open(path).map_err(unreadable)?;
     let len = file.metadata().map_err(unreadable)?.len();
     let mut start = [0; segment::HEADER_LEN];
     let n = read_at(&file, &mut start, 0).map_err(unreadable)?;
     let start = start.get(..n).unwrap_or_default();
+    let is_open = path.extension().is_some_and(|e| e == "open");
+    if is_open && n < segment::HEADER_LEN && start.iter().zip(&segment::MAGIC).all(|(a, b)| a == b) {
+        return Ok(Indexed::Begun(n as u64));
+    }
     if let Some(found) = SegmentHeader::version_of(start).filter(|v| v.0 > segment::MAJOR) {
         return Err(ReadError::Version { path: path.to_owned(), found });
     }
     let header = SegmentHeader::decode(start)
         .map_err(|e| ReadError::Foreign { path: path.to_owned(), what: e.what.to_owned() })?;
     let bytes = len.min(MAX_SEGMENT);
-    let mut index = Index { header, blocks: Vec::new(), torn: None, damage: Vec::new(), bytes };
+    let mut index = Index { file, header, blocks: Vec::new(), torn: None, damage: Vec::new(), bytes };
     if len > MAX_SEGMENT {
         index.damaged(path, MAX_SEGMENT, len - MAX_SEGMENT, 0, "more bytes than a segment may have");
     }
-    let is_open = path.extension().is_some_and(|e| e == "open");
-    index.walk(path, &file, is_open).map_err(unreadable)?;
-    Ok(index)
+    index.walk(path, is_open).map_err(unreadable)?;
+    Ok(Indexed::Whole(Box::new(index)))
 }
 
 impl Index {
@@ -124,7 +137,7 @@ impl Index {
         self.damage.push(Damage { file: path.to_owned(), offset, bytes, events, what: what.to_owned() });
     }
 
-    fn walk(&mut self, path: &Path, file: &File, is_open: bool) -> io::Result<()> {
+    fn walk(&mut self, path: &Path, is_open: bool) -> io::Result<()> {
         let tag = self.header.file_id.first_chunk::<8>().copied().unwrap_or_default();
         let mut at = segment::HEADER_LEN as u64;
         let mut buffer = [0; HEADER_LEN];
@@ -134,7 +147,7 @@ impl Index {
                 self.damaged(path, at, self.bytes - at, 0, "more blocks than a segment may have");
                 return Ok(());
             }
-            let n = read_at(file, &mut buffer, at)?;
+            let n = read_at(&self.file, &mut buffer, at)?;
             let bytes = buffer.get(..n).unwrap_or_default();
             match decode_header(bytes, tag) {
                 Ok(header) => {
@@ -163,7 +176,7 @@ impl Index {
                     return Ok(());
                 }
                 Err(error) => {
-                    let end = next_block(file, at + 8, self.bytes, tag)?.unwrap_or(self.bytes);
+                    let end = next_block(&self.file, at + 8, self.bytes, tag)?.unwrap_or(self.bytes);
                     self.damaged(path, at, end - at, 0, error.what);
                     at = end;
                 }

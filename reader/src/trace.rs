@@ -128,7 +128,7 @@ impl Trace {
         let mut folders = Vec::new();
         for path in &places.ring_folders {
             match ring::read_folder(path, &mut budget) {
-                Ok(folder) => folders.push(folder),
+                Ok(folder) => folders.extend(folder),
                 // Removed by a clean end while we looked.
                 Err(_) if !path.exists() => {}
                 Err(damage) => builder.trace.summary.damage(damage),
@@ -140,7 +140,7 @@ impl Trace {
         }
         for path in found.segments {
             match segment::index(&path) {
-                Ok(index) => builder.add_segment(path, index),
+                Ok(indexed) => builder.add_indexed(path, indexed),
                 // A live drain seals segments, and retention deletes them, while we look.
                 Err(ReadError::Unreadable { .. })
                     if !path.exists() && path.parent().is_some_and(Path::exists) =>
@@ -342,8 +342,18 @@ impl Builder {
     fn add_sealed(&mut self, path: &Path) {
         if path.extension().is_some_and(|e| e == "open") {
             let sealed = path.with_extension("");
-            if let Ok(index) = segment::index(&sealed) {
-                self.add_segment(sealed, index);
+            if let Ok(indexed) = segment::index(&sealed) {
+                self.add_indexed(sealed, indexed);
+            }
+        }
+    }
+
+    fn add_indexed(&mut self, path: PathBuf, indexed: segment::Indexed) {
+        match indexed {
+            segment::Indexed::Whole(index) => self.add_segment(path, *index),
+            segment::Indexed::Begun(bytes) => {
+                self.trace.summary.torn += 1;
+                self.trace.summary.torn_bytes += bytes;
             }
         }
     }
@@ -367,7 +377,6 @@ impl Builder {
         if let Some(torn) = &index.torn {
             self.add_torn(process, torn);
         }
-        let file = source::open(&path);
         let (mut scratch, mut raw) = (segment::Scratch::default(), Vec::new());
         for Found { header, offset } in index.blocks {
             let damage = |what: &str| Damage {
@@ -399,14 +408,11 @@ impl Builder {
                     source: Source::Segment { segment, stored_len, events, offset },
                 });
             } else if header.kind != BlockKind::Unknown && header.kind != BlockKind::End {
-                let read = match &file {
-                    Ok(file) => segment::read_block(file, offset, header.stored_len, &mut scratch, &mut raw)
-                        .and_then(|read| self.add_meta(process, read.kind, &raw))
-                        .map_err(|e| damage(e.what)),
-                    Err(error) => Err(damage(&error.to_string())),
-                };
-                if let Err(damage) = read {
-                    self.trace.summary.damage(damage);
+                let read =
+                    segment::read_block(&index.file, offset, header.stored_len, &mut scratch, &mut raw)
+                        .and_then(|read| self.add_meta(process, read.kind, &raw));
+                if let Err(error) = read {
+                    self.trace.summary.damage(damage(error.what));
                 }
             }
         }

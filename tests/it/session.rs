@@ -129,3 +129,40 @@ fn a_session_ends_by_itself() {
     let span = summary.last.unwrap() - summary.first.unwrap();
     assert!(span < 600_000_000, "nothing after its end: {span} ns");
 }
+
+/// Larger than half of the smallest ring.
+#[derive(tracewell::Event, Clone, Copy, Debug)]
+#[event(name = "custom.huge", category = "custom", level = "info", text = "huge")]
+struct Huge<'a> {
+    /// Text.
+    #[field(public, max = 32767)]
+    one: &'a str,
+    /// More text.
+    #[field(public, max = 32767)]
+    two: &'a str,
+}
+
+#[test]
+fn a_thread_that_only_lost_events_is_named() {
+    let place = Place::new();
+    place.enable();
+    let tracer = Tracer::builder("silent").dir(place.dirs.base()).ring_size(64 << 10).attach().unwrap();
+    let text = "x".repeat(30_000);
+    let tid = std::thread::scope(|scope| {
+        let emit = || {
+            emit!(tracer, Huge { one: &text, two: &text });
+            rustix::thread::gettid().as_raw_nonzero().get() as u32
+        };
+        scope.spawn(emit).join().unwrap()
+    });
+    tracer.shutdown();
+    let mut lost = Vec::new();
+    let each = |item: &tracewell_reader::Item<'_>| {
+        if let tracewell_reader::Item::Lost { tid, counts, .. } = item {
+            lost.push((*tid, counts.total()));
+        }
+        Ok::<(), std::io::Error>(())
+    };
+    let summary = place.trace().read(&Filter::default(), each).unwrap();
+    assert_eq!((lost, summary.events), (vec![(tid, 1)], 0));
+}

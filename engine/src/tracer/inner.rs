@@ -277,13 +277,19 @@ impl Inner {
     }
 }
 
-impl Drop for Inner {
+/// What the clones of a tracer share and the drain does not: the drain looks at `Inner` now and then, and if it were
+/// the last to let go of it, whoever dropped the last clone would not have waited for the end of the session.
+#[derive(Debug)]
+pub(super) struct Owner(pub(super) Arc<Inner>);
+
+impl Drop for Owner {
     fn drop(&mut self) {
-        // The weak pointer is dead already, so the drain ends by itself; wait for it.
-        self.epoch.store(NO_SESSION, Ordering::SeqCst);
-        self.end_session();
-        if self.is_own_process()
-            && let Some(control) = &self.control
+        let inner = &self.0;
+        inner.ended.store(true, Ordering::Release);
+        inner.epoch.store(NO_SESSION, Ordering::SeqCst);
+        inner.end_session();
+        if inner.is_own_process()
+            && let Some(control) = &inner.control
         {
             control.release_slot();
         }

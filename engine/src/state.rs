@@ -302,7 +302,7 @@ impl State {
         };
         let ring = {
             let mut rings = self.rings.lock();
-            match rings.iter().find(|r| r.state() == crate::ring::FREE) {
+            match rings.iter().find(|r| r.state() == crate::ring::FREE && !r.is_broken()) {
                 Some(free) => Arc::clone(free),
                 None => {
                     let ring = Arc::new(self.create_ring(info.ring)?);

@@ -77,6 +77,7 @@ impl Tracer {
             linger: Duration::from_secs(1),
             clock: Clock::Precise,
             when_full: WhenFull::Refuse,
+            survives_bus_errors: false,
         }
     }
 
@@ -167,6 +168,7 @@ impl Tracer {
         let Some(refusal) = Refusal::enter() else {
             return self.inner.orphans.count(LossReason::Nested);
         };
+        let _no_signal = crate::fork::FileSizeSignal::block();
         let epoch = self.epoch();
         let ready =
             if epoch != NO_SESSION && self.inner.is_own_process() { thread::select(epoch) } else { None };

@@ -2,8 +2,10 @@
 //! one line of JSON ([`report::Report`]) that `faults ledger` adds to docs/faults.md. It fails on the first
 //! violation, naming the seed and the command that repeats it.
 
+mod disk;
 mod random;
 mod report;
+mod storage;
 
 use std::process::ExitCode;
 
@@ -18,13 +20,20 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Test {
+    /// A component of the tests of failing disks.
+    #[command(hide = true)]
+    Component(disk::Component),
     /// Adds the report lines of a file to the ledger, docs/faults.md.
     Ledger(report::LedgerArgs),
+    /// Loss of power after every operation on the disk (T-4).
+    Storage(storage::StorageArgs),
 }
 
 fn main() -> ExitCode {
     let outcome = match Args::parse().test {
+        Test::Component(args) => disk::component(&args),
         Test::Ledger(args) => report::ledger(&args),
+        Test::Storage(args) => storage::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,302 @@
+//! What the tests of failing disks share: a component whose every event can be checked, and the reading of its trace.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use tracewell::control::{Control, EnableRequest};
+use tracewell::dirs::Dirs;
+use tracewell::{Event, Tracer, WhenFull, emit};
+use tracewell_reader::{Filter, Item, Summary, Trace};
+use tracewell_schema::Value;
+
+use crate::random::Random;
+
+/// A numbered event; its text follows from lane and number, and does not compress.
+#[derive(Event, Clone, Copy, Debug)]
+#[event(name = "custom.disk", category = "custom", level = "info", text = "{number} of {lane}")]
+pub(crate) struct Numbered<'a> {
+    /// The thread.
+    #[field(public)]
+    pub(crate) lane: u32,
+    /// Its number, from 0.
+    #[field(public)]
+    pub(crate) number: u64,
+    /// [`text_of`] both.
+    #[field(personal)]
+    pub(crate) text: &'a str,
+}
+
+/// The text of an event, `len` bytes and a few that change.
+pub(crate) fn text_of(lane: u32, number: u64, len: usize) -> String {
+    let mut random = Random::new(u64::from(lane) << 40 ^ number);
+    let len = len + (random.next() % 24) as usize;
+    let mut text = String::with_capacity(len + 16);
+    while text.len() < len {
+        let _ = write!(text, "{:016x}", random.next());
+    }
+    text.truncate(len);
+    text
+}
+
+/// A component: emits in rounds from some threads, and tells what it has done.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Component {
+    /// The trace directory.
+    #[arg(long)]
+    pub(crate) dir: PathBuf,
+    /// The directory of the rings.
+    #[arg(long)]
+    pub(crate) rings: PathBuf,
+    /// Threads.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) threads: u32,
+    /// Rounds; after each one a flush.
+    #[arg(long, default_value_t = 4)]
+    pub(crate) rounds: u64,
+    /// Events of each thread in a round.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) events: u64,
+    /// Bytes of an event's text.
+    #[arg(long, default_value_t = 900)]
+    pub(crate) text: usize,
+    /// Enables tracing itself, with segments of so many bytes.
+    #[arg(long)]
+    pub(crate) segment: Option<u64>,
+    /// Most bytes of all segments.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) total: u64,
+    /// Bytes of a ring.
+    #[arg(long, default_value_t = 1 << 20)]
+    pub(crate) ring: u64,
+    /// Emits wait for room.
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// No flush after the rounds from this one on.
+    #[arg(long, default_value_t = u64::MAX)]
+    pub(crate) quiet_from: u64,
+    /// Milliseconds between the last round and the end.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) rest: u64,
+    /// Milliseconds between rounds.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) pause: u64,
+    /// A file in which it writes what it is about to do, and what flushes answered.
+    #[arg(long)]
+    pub(crate) oracle: Option<PathBuf>,
+    /// Bytes that a file may have at most (`ulimit -f`).
+    #[arg(long)]
+    pub(crate) file_limit: Option<u64>,
+}
+
+/// What a component has done.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Done {
+    /// Emits of each thread while the event was on.
+    pub(crate) emitted: Vec<u64>,
+    /// Answers of the flushes, `true` for success.
+    pub(crate) flushes: Vec<bool>,
+    /// Losses that no session could tell.
+    pub(crate) untold: u64,
+    /// Why it could not attach.
+    pub(crate) problem: Option<String>,
+    /// Longest emit, ns, but for the first ones of a thread.
+    pub(crate) slowest_ns: u64,
+    /// Longest first emit of a thread, ns.
+    pub(crate) first_ns: u64,
+    /// All of it, ms.
+    pub(crate) total_ms: u64,
+    /// How long the end took, ms.
+    pub(crate) end_ms: u64,
+}
+
+/// Writes lines of the oracle: with one positioned write each, so that the n-th `write` is the engine's.
+struct Oracle(Option<(File, u64)>);
+
+impl Oracle {
+    fn tell(&mut self, line: &str) {
+        if let Some((file, at)) = &mut self.0 {
+            let line = format!("{line}\n");
+            let _ = file.write_all_at(line.as_bytes(), *at);
+            *at += line.len() as u64;
+        }
+    }
+}
+
+/// Runs a component and prints [`Done`].
+pub(crate) fn component(args: &Component) -> Result<(), String> {
+    let begun = Instant::now();
+    let mut oracle = Oracle(None);
+    if let Some(path) = &args.oracle {
+        oracle.0 = Some((File::create(path).map_err(|error| error.to_string())?, 0));
+    }
+    if let Some(bytes) = args.file_limit {
+        let limit = rustix::process::Rlimit { current: Some(bytes), maximum: None };
+        rustix::process::setrlimit(rustix::process::Resource::Fsize, limit).map_err(|e| e.to_string())?;
+    }
+    let mut done = Done::default();
+    if let Some(bytes) = args.segment {
+        done.problem = enable(&args.dir, &args.rings, bytes, args.total).err();
+    }
+    let when_full = if args.wait { WhenFull::Wait(Duration::from_secs(20)) } else { WhenFull::Refuse };
+    let attached = Tracer::builder("disk")
+        .dir(&args.dir)
+        .ring_dir(&args.rings)
+        .ring_size(args.ring)
+        .linger(Duration::from_millis(20))
+        .when_full(when_full)
+        .attach();
+    let tracer = attached.unwrap_or_else(|error| {
+        done.problem = Some(error.to_string());
+        Tracer::inert("disk")
+    });
+    let barrier = Barrier::new(args.threads as usize + 1);
+    let lanes: Vec<(u64, u64, u64)> = std::thread::scope(|scope| {
+        let spawned: Vec<_> = (0..args.threads)
+            .map(|lane| {
+                scope.spawn({
+                    let (tracer, barrier) = (&tracer, &barrier);
+                    move || emit_rounds(args, tracer, lane, barrier)
+                })
+            })
+            .collect();
+        for round in 0..args.rounds {
+            oracle.tell(&format!("emit {}", (round + 1) * args.events));
+            barrier.wait();
+            barrier.wait();
+            if round < args.quiet_from {
+                let flushed = tracer.flush();
+                oracle.tell(&format!(
+                    "flushed {} {}",
+                    (round + 1) * args.events,
+                    if flushed.is_ok() { "ok" } else { "failed" }
+                ));
+                done.flushes.push(flushed.is_ok());
+            }
+            std::thread::sleep(Duration::from_millis(args.pause));
+        }
+        spawned.into_iter().map(|lane| lane.join().unwrap_or_default()).collect()
+    });
+    std::thread::sleep(Duration::from_millis(args.rest));
+    for (emitted, first, slowest) in lanes {
+        done.emitted.push(emitted);
+        done.first_ns = done.first_ns.max(first);
+        done.slowest_ns = done.slowest_ns.max(slowest);
+    }
+    let ending = Instant::now();
+    tracer.shutdown();
+    oracle.tell("end");
+    done.end_ms = ending.elapsed().as_millis() as u64;
+    done.untold = tracer.stats().lost_total();
+    done.total_ms = begun.elapsed().as_millis() as u64;
+    println!("{}", serde_json::to_string(&done).map_err(|error| error.to_string())?);
+    Ok(())
+}
+
+fn emit_rounds(args: &Component, tracer: &Tracer, lane: u32, barrier: &Barrier) -> (u64, u64, u64) {
+    let (mut emitted, mut first, mut slowest) = (0, 0, 0);
+    for round in 0..args.rounds {
+        barrier.wait();
+        for number in round * args.events..(round + 1) * args.events {
+            let text = text_of(lane, number, args.text);
+            let begun = Instant::now();
+            let is_on = tracer.is_enabled::<Numbered<'_>>();
+            emit!(tracer, Numbered { lane, number, text: &text });
+            let took = begun.elapsed().as_nanos() as u64;
+            emitted += u64::from(is_on);
+            if round == 0 && number == 0 {
+                first = took;
+            } else {
+                slowest = slowest.max(took);
+            }
+        }
+        barrier.wait();
+    }
+    (emitted, first, slowest)
+}
+
+/// Switches tracing on.
+pub(crate) fn enable(dir: &Path, rings: &Path, segment: u64, total: u64) -> Result<PathBuf, String> {
+    let dirs = Dirs::resolve(Some(dir)).map_err(|e| e.to_string())?.with_ring_root(rings.to_owned());
+    let control = Control::open_or_create(&dirs).map_err(|e| e.to_string())?;
+    let request = EnableRequest {
+        levels: [5; 32],
+        segment_bytes: segment,
+        max_total: total,
+        ..EnableRequest::default()
+    };
+    control.enable(&dirs, &request).map(|session| session.folder).map_err(|e| e.to_string())
+}
+
+/// What a reading gave.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    /// The numbers of each lane, in the order in which they came.
+    pub(crate) lanes: BTreeMap<u32, Vec<u64>>,
+    /// What the reader says of it.
+    pub(crate) summary: Summary,
+}
+
+impl Seen {
+    /// Events.
+    pub(crate) fn events(&self) -> u64 {
+        self.lanes.values().map(|numbers| numbers.len() as u64).sum()
+    }
+}
+
+/// Texts of events, made once.
+#[derive(Clone, Debug)]
+pub(crate) struct Texts {
+    len: usize,
+    lanes: Vec<Vec<String>>,
+}
+
+impl Texts {
+    /// For so many lanes and events of each.
+    pub(crate) fn new(lanes: u32, events: u64, len: usize) -> Self {
+        let lane = |lane| (0..events).map(|number| text_of(lane, number, len)).collect();
+        Self { len, lanes: (0..lanes).map(lane).collect() }
+    }
+
+    /// Whether an event is one that was emitted.
+    fn is_genuine(&self, lane: u32, number: u64, text: &[u8]) -> bool {
+        match self.lanes.get(lane as usize).and_then(|lane| lane.get(number as usize)) {
+            Some(made) => made.as_bytes() == text,
+            None => text_of(lane, number, self.len).as_bytes() == text,
+        }
+    }
+}
+
+/// Reads a trace; an event that is not as it was emitted, or out of order, is a violation. `None` if there is no trace.
+pub(crate) fn read(paths: &[PathBuf], rings: &[PathBuf], texts: &Texts) -> Result<Option<Seen>, String> {
+    let Ok(trace) = Trace::open(paths, rings) else { return Ok(None) };
+    let mut seen = Seen::default();
+    seen.summary = trace.read(&Filter::default(), |item| {
+        let Item::Event(event) = item else { return Ok(()) };
+        let number = |name: &str| match event.values.get(name).map(|field| field.value) {
+            Some(Value::U(number)) => Ok(number),
+            other => Err(format!("{name} of an event is {other:?}")),
+        };
+        let (lane, number) = (number("lane")? as u32, number("number")?);
+        let text = match event.values.get("text").map(|field| field.value) {
+            Some(Value::Str(text)) => text.bytes,
+            other => return Err(format!("text of event {number} of lane {lane} is {other:?}")),
+        };
+        if !texts.is_genuine(lane, number, text) {
+            return Err(format!("event {number} of lane {lane} is not as it was emitted"));
+        }
+        let numbers = seen.lanes.entry(lane).or_default();
+        if numbers.last().is_some_and(|last| *last >= number) {
+            return Err(format!("event {number} of lane {lane} is out of order, or there twice"));
+        }
+        numbers.push(number);
+        Ok(())
+    })?;
+    Ok(Some(seen))
+}

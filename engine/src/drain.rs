@@ -19,6 +19,7 @@ use tracewell_schema::format::block::{
     BlockHeader, BlockKind, Codec, FLAG_HASTY, compress_block, compress_columns,
 };
 use tracewell_schema::format::columns::Encoder;
+use tracewell_schema::format::record::Records;
 use tracewell_schema::format::ring::{RingCounters, RingInfo};
 
 use crate::clock::{self, Stamp};
@@ -306,6 +307,8 @@ impl<'a> Drain<'a> {
         };
         let laid_out = ring.committed(read, to, |raw| {
             let walk = encoder.walk(raw, raw.len(), &mut State::layout_of);
+            // Rare; and no writer of records leaves what is none.
+            let is_sound = walk.is_regular || Records::new(raw).all(|record| record.is_ok());
             let raw = raw.get(..walk.len).unwrap_or(raw);
             let codec = if walk.is_regular {
                 encoder.encode(raw, columns, &mut pace);
@@ -321,10 +324,12 @@ impl<'a> Drain<'a> {
                 Codec::Raw => stored.extend_from_slice(raw),
                 _ => {}
             }
-            (walk, codec)
+            is_sound.then_some((walk, codec))
         });
         // After it was read: what was put in the place of the file meanwhile is not what was emitted.
-        let Some((walk, codec)) = laid_out.filter(|_| !ring.is_broken()) else { return ring.set_spoiled() };
+        let Some((walk, codec)) = laid_out.flatten().filter(|_| !ring.is_broken()) else {
+            return ring.set_spoiled();
+        };
         let to = read + walk.len as u64;
         let mut view = ring.drain.lock();
         let lost = view.lost + walk.lost;

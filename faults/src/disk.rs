@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Barrier;
+use std::sync::{Barrier, OnceLock};
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -93,6 +94,12 @@ pub(crate) struct Component {
     /// Bytes that a file may have at most (`ulimit -f`).
     #[arg(long)]
     pub(crate) file_limit: Option<u64>,
+    /// The round before which that limit is lifted.
+    #[arg(long, default_value_t = u64::MAX)]
+    pub(crate) limit_until: u64,
+    /// Waits for a line of input before it attaches.
+    #[arg(long)]
+    pub(crate) go: bool,
 }
 
 /// What a component has done.
@@ -131,15 +138,46 @@ impl Oracle {
 
 /// Runs a component and prints [`Done`].
 pub(crate) fn component(args: &Component) -> Result<(), String> {
-    let begun = Instant::now();
     let mut oracle = Oracle(None);
     if let Some(path) = &args.oracle {
         oracle.0 = Some((File::create(path).map_err(|error| error.to_string())?, 0));
     }
-    if let Some(bytes) = args.file_limit {
-        let limit = rustix::process::Rlimit { current: Some(bytes), maximum: None };
-        rustix::process::setrlimit(rustix::process::Resource::Fsize, limit).map_err(|e| e.to_string())?;
+    if args.file_limit.is_some() {
+        limit_files(args.file_limit)?;
     }
+    let barrier = Barrier::new(args.threads as usize + 1);
+    let tracer = OnceLock::new();
+    let done = std::thread::scope(|scope| {
+        let lanes: Vec<_> = (0..args.threads)
+            .map(|lane| {
+                let (tracer, barrier) = (&tracer, &barrier);
+                scope.spawn(move || emit_rounds(args, tracer, lane, barrier))
+            })
+            .collect();
+        lead(args, &mut oracle, &tracer, &barrier, lanes)
+    });
+    println!("{}", serde_json::to_string(&done).map_err(|error| error.to_string())?);
+    Ok(())
+}
+
+fn limit_files(bytes: Option<u64>) -> Result<(), String> {
+    let limit = rustix::process::Rlimit { current: bytes, maximum: None };
+    rustix::process::setrlimit(rustix::process::Resource::Fsize, limit).map_err(|e| e.to_string())
+}
+
+/// What the first thread does.
+fn lead(
+    args: &Component,
+    oracle: &mut Oracle,
+    slot: &OnceLock<Tracer>,
+    barrier: &Barrier,
+    lanes: Vec<ScopedJoinHandle<'_, (u64, u64, u64)>>,
+) -> Done {
+    if args.go {
+        println!("ready");
+        let _ = std::io::stdin().read_line(&mut String::new());
+    }
+    let begun = Instant::now();
     let mut done = Done::default();
     if let Some(bytes) = args.segment {
         done.problem = enable(&args.dir, &args.rings, bytes, args.total).err();
@@ -156,17 +194,12 @@ pub(crate) fn component(args: &Component) -> Result<(), String> {
         done.problem = Some(error.to_string());
         Tracer::inert("disk")
     });
-    let barrier = Barrier::new(args.threads as usize + 1);
-    let lanes: Vec<(u64, u64, u64)> = std::thread::scope(|scope| {
-        let spawned: Vec<_> = (0..args.threads)
-            .map(|lane| {
-                scope.spawn({
-                    let (tracer, barrier) = (&tracer, &barrier);
-                    move || emit_rounds(args, tracer, lane, barrier)
-                })
-            })
-            .collect();
+    let tracer = slot.get_or_init(|| tracer);
+    let lanes: Vec<(u64, u64, u64)> = {
         for round in 0..args.rounds {
+            if round == args.limit_until {
+                let _ = limit_files(None);
+            }
             oracle.tell(&format!("emit {}", (round + 1) * args.events));
             barrier.wait();
             barrier.wait();
@@ -181,8 +214,8 @@ pub(crate) fn component(args: &Component) -> Result<(), String> {
             }
             std::thread::sleep(Duration::from_millis(args.pause));
         }
-        spawned.into_iter().map(|lane| lane.join().unwrap_or_default()).collect()
-    });
+        lanes.into_iter().map(|lane| lane.join().unwrap_or_default()).collect()
+    };
     std::thread::sleep(Duration::from_millis(args.rest));
     for (emitted, first, slowest) in lanes {
         done.emitted.push(emitted);
@@ -195,14 +228,14 @@ pub(crate) fn component(args: &Component) -> Result<(), String> {
     done.end_ms = ending.elapsed().as_millis() as u64;
     done.untold = tracer.stats().lost_total();
     done.total_ms = begun.elapsed().as_millis() as u64;
-    println!("{}", serde_json::to_string(&done).map_err(|error| error.to_string())?);
-    Ok(())
+    done
 }
 
-fn emit_rounds(args: &Component, tracer: &Tracer, lane: u32, barrier: &Barrier) -> (u64, u64, u64) {
+fn emit_rounds(args: &Component, slot: &OnceLock<Tracer>, lane: u32, barrier: &Barrier) -> (u64, u64, u64) {
     let (mut emitted, mut first, mut slowest) = (0, 0, 0);
     for round in 0..args.rounds {
         barrier.wait();
+        let Some(tracer) = slot.get() else { return (0, 0, 0) };
         for number in round * args.events..(round + 1) * args.events {
             let text = text_of(lane, number, args.text);
             let begun = Instant::now();
@@ -299,4 +332,58 @@ pub(crate) fn read(paths: &[PathBuf], rings: &[PathBuf], texts: &Texts) -> Resul
         Ok(())
     })?;
     Ok(Some(seen))
+}
+
+impl Component {
+    /// Of a program's arguments, for a component within this process.
+    pub(crate) fn of(words: &str, dir: &Path, rings: &Path) -> Self {
+        #[derive(clap::Parser)]
+        struct Words {
+            #[command(flatten)]
+            component: Component,
+        }
+        let dir = ["component", "--dir", &dir.display().to_string(), "--rings", &rings.display().to_string()]
+            .map(str::to_owned);
+        let words = words.split_ascii_whitespace().map(str::to_owned);
+        <Words as clap::Parser>::parse_from(dir.into_iter().chain(words)).component
+    }
+
+    /// Emits of all threads if nothing fails.
+    pub(crate) fn all(&self) -> u64 {
+        u64::from(self.threads) * self.rounds * self.events
+    }
+
+    /// The texts of its events.
+    pub(crate) fn texts(&self) -> Texts {
+        Texts::new(self.threads, self.rounds * self.events, self.text)
+    }
+
+    /// Runs it within this process.
+    pub(crate) fn run(&self) -> Done {
+        let (barrier, tracer) = (Barrier::new(self.threads as usize + 1), OnceLock::new());
+        std::thread::scope(|scope| {
+            let lanes: Vec<_> = (0..self.threads)
+                .map(|lane| {
+                    let (tracer, barrier) = (&tracer, &barrier);
+                    scope.spawn(move || emit_rounds(self, tracer, lane, barrier))
+                })
+                .collect();
+            lead(self, &mut Oracle(None), &tracer, &barrier, lanes)
+        })
+    }
+}
+
+/// What must hold of a component that was not killed: every emit is read, or counted as lost, once.
+pub(crate) fn check_sum(done: &Done, seen: &Seen) -> Result<(), String> {
+    let emitted: u64 = done.emitted.iter().sum();
+    let (lost, missing) = (seen.summary.lost_total() + done.untold, seen.summary.missing);
+    if seen.events() + lost != emitted || missing != 0 || !seen.summary.law.is_empty() {
+        return Err(format!(
+            "{emitted} emitted, {} read, {lost} counted as lost, {missing} missing, law {:?}\n{done:?}\n{:?}",
+            seen.events(),
+            seen.summary.law,
+            seen.summary
+        ));
+    }
+    Ok(())
 }

@@ -3,8 +3,12 @@
 //! violation, naming the seed and the command that repeats it.
 
 mod disk;
+mod errors;
 mod random;
 mod report;
+mod shutdown;
+mod sigbus;
+mod space;
 mod storage;
 
 use std::process::ExitCode;
@@ -23,8 +27,19 @@ enum Test {
     /// A component of the tests of failing disks.
     #[command(hide = true)]
     Component(disk::Component),
+    /// The n-th call to the disk fails (T-10).
+    Errors(errors::ErrorsArgs),
     /// Adds the report lines of a file to the ledger, docs/faults.md.
     Ledger(report::LedgerArgs),
+    /// A component that others do harm to.
+    #[command(hide = true)]
+    Exposed(sigbus::Exposed),
+    /// A file system is shut down under a component (T-5).
+    Shutdown(shutdown::ShutdownArgs),
+    /// Mapped files are cut, emptied and removed (T-9).
+    Sigbus(sigbus::SigbusArgs),
+    /// No room, and room again (T-17).
+    Space(space::SpaceArgs),
     /// Loss of power after every operation on the disk (T-4).
     Storage(storage::StorageArgs),
 }
@@ -32,7 +47,12 @@ enum Test {
 fn main() -> ExitCode {
     let outcome = match Args::parse().test {
         Test::Component(args) => disk::component(&args),
+        Test::Errors(args) => errors::run(&args),
         Test::Ledger(args) => report::ledger(&args),
+        Test::Exposed(args) => sigbus::exposed(&args),
+        Test::Shutdown(args) => shutdown::run(&args),
+        Test::Sigbus(args) => sigbus::run(&args),
+        Test::Space(args) => space::run(&args),
         Test::Storage(args) => storage::run(&args),
     };
     match outcome {

@@ -96,6 +96,8 @@ pub(crate) struct DrainView {
 pub(crate) struct Seen {
     attempted: u64,
     lost: [u64; 8],
+    /// The counts in the header began again since.
+    is_over: bool,
 }
 
 impl Ring {
@@ -219,10 +221,16 @@ impl Ring {
         let seen = Seen {
             attempted: self.memory().word(layout::ATTEMPTED).load(Ordering::Relaxed),
             lost: std::array::from_fn(|reason| self.lost(reason).load(Ordering::Relaxed)),
+            is_over: false,
         };
-        if seen.attempted >= view.seen.attempted && !self.is_broken() {
-            view.seen = seen;
+        if self.is_broken() {
+            return;
         }
+        if seen.attempted < view.seen.attempted {
+            view.seen.is_over = true;
+            return self.set_spoiled();
+        }
+        view.seen = seen;
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -334,7 +342,7 @@ impl Ring {
             *count = self.lost(reason).load(Ordering::Relaxed);
         }
         let mut attempted = self.memory().word(layout::ATTEMPTED).load(Ordering::Relaxed);
-        if self.memory().has_lost_header() || attempted < view.seen.attempted {
+        if self.memory().has_lost_header() || view.seen.is_over || attempted < view.seen.attempted {
             // The header's counts began again at zero; what it had is known as of the drain's last look.
             attempted += view.seen.attempted;
             lost.iter_mut().zip(view.seen.lost).for_each(|(now, seen)| *now += seen);

@@ -293,7 +293,9 @@ impl Disk {
             let image = if random.below(8) < share { count } else { random.below(count as u64 + 1) as usize };
             let image = &file.images[image];
             let there = image.len().clamp(from, to);
-            bytes[from..there].copy_from_slice(&image[from..there]);
+            if let Some(kept) = image.get(from..there) {
+                bytes[from..there].copy_from_slice(kept);
+            }
             if is_stale && there < to && from >= file.durable.len() {
                 bytes[there..to].fill_with(|| random.next() as u8);
             }

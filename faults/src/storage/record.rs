@@ -59,6 +59,9 @@ pub(crate) fn record(
         ));
     }
     let text = std::fs::read_to_string(log).map_err(|e| format!("{}: {e}", log.display()))?;
+    if !inject.is_empty() && !text.contains("(INJECTED)") {
+        return Err(format!("nothing failed, though {} was asked for", inject.join(", ")));
+    }
     let ops = Parser::new(base, oracle).parse(&text)?;
     if !ops.iter().any(|op| matches!(op, Op::Write { .. })) {
         return Err("nothing was recorded: does strace work here?".into());

@@ -217,3 +217,55 @@ fn pass_on(signal: libc::c_int, code: libc::c_int, info: *mut libc::siginfo_t, c
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::sync::atomic::AtomicU64;
+
+    use memmap2::MmapOptions;
+
+    use super::*;
+
+    /// A mapping of two pages whose file is then cut to nothing.
+    fn cut() -> memmap2::MmapRaw {
+        let file = tempfile::tempfile_in("/dev/shm").unwrap();
+        file.set_len(8192).unwrap();
+        let map = MmapOptions::new().map_raw(&file).unwrap();
+        file.set_len(0).unwrap();
+        map
+    }
+
+    fn load(map: &memmap2::MmapRaw) -> u64 {
+        // SAFETY: aligned and inside the mapping; that it may fault is what is tested.
+        unsafe { AtomicU64::from_ptr(map.as_mut_ptr().cast()) }.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn zeros_take_the_place_of_a_file_that_was_cut() {
+        install().unwrap();
+        let map = cut();
+        let guarded = Guarded::new(map.as_ptr(), 8192, false);
+        assert!(!guarded.is_replaced());
+        assert_eq!(load(&map), 0);
+        assert!(guarded.is_replaced());
+    }
+
+    #[test]
+    fn a_fault_elsewhere_ends_the_process_as_before() {
+        if std::env::var_os("TRACEWELL_TEST_BUS").is_some() {
+            install().unwrap();
+            let map = cut();
+            // Of this table, but no longer.
+            drop(Guarded::new(map.as_ptr(), 8192, false));
+            load(&map);
+            return;
+        }
+        let ended = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "sigbus::tests::a_fault_elsewhere_ends_the_process_as_before"])
+            .env("TRACEWELL_TEST_BUS", "1")
+            .output()
+            .unwrap();
+        assert_eq!(ended.status.signal(), Some(libc::SIGBUS), "{ended:?}");
+    }
+}

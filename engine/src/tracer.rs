@@ -168,7 +168,6 @@ impl Tracer {
         let Some(refusal) = Refusal::enter() else {
             return self.inner.orphans.count(LossReason::Nested);
         };
-        let _no_signal = crate::fork::FileSizeSignal::block();
         let epoch = self.epoch();
         let ready =
             if epoch != NO_SESSION && self.inner.is_own_process() { thread::select(epoch) } else { None };

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Barrier, OnceLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Barrier, Once, OnceLock};
 use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
@@ -117,8 +118,6 @@ pub(crate) struct Done {
     pub(crate) slowest_ns: u64,
     /// Longest first emit of a thread, ns.
     pub(crate) first_ns: u64,
-    /// All of it, ms.
-    pub(crate) total_ms: u64,
     /// How long the end took, ms.
     pub(crate) end_ms: u64,
 }
@@ -177,7 +176,6 @@ fn lead(
         println!("ready");
         let _ = std::io::stdin().read_line(&mut String::new());
     }
-    let begun = Instant::now();
     let mut done = Done::default();
     if let Some(bytes) = args.segment {
         done.problem = enable(&args.dir, &args.rings, bytes, args.total).err();
@@ -227,7 +225,6 @@ fn lead(
     oracle.tell("end");
     done.end_ms = ending.elapsed().as_millis() as u64;
     done.untold = tracer.stats().lost_total();
-    done.total_ms = begun.elapsed().as_millis() as u64;
     done
 }
 
@@ -280,6 +277,37 @@ impl Seen {
     /// Events.
     pub(crate) fn events(&self) -> u64 {
         self.lanes.values().map(|numbers| numbers.len() as u64).sum()
+    }
+}
+
+/// Notices when the machine stood still: then nothing can be said about how long something took.
+#[derive(Debug)]
+pub(crate) struct Stalls(&'static AtomicU64);
+
+impl Stalls {
+    /// Begins to look.
+    pub(crate) fn watch() -> Self {
+        static LONGEST_MS: AtomicU64 = AtomicU64::new(0);
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            std::thread::spawn(|| {
+                loop {
+                    let begun = Instant::now();
+                    std::thread::sleep(Duration::from_millis(20));
+                    let late = begun.elapsed().as_millis() as u64 - 20;
+                    LONGEST_MS.fetch_max(late, Ordering::Relaxed);
+                }
+            });
+        });
+        Self(&LONGEST_MS)
+    }
+
+    /// Whether a time is beyond a limit although the machine, since this program began, never stood still for long
+    /// enough to explain it: it has, when a sleep of 20 ms took 200.
+    pub(crate) fn is_beyond(&self, took: Duration, limit: Duration) -> bool {
+        let stalled = self.0.load(Ordering::Relaxed);
+        let slack = if stalled < 200 { Duration::ZERO } else { Duration::from_millis(stalled * 4) };
+        took > limit + slack
     }
 }
 
@@ -370,6 +398,21 @@ impl Component {
                 .collect();
             lead(self, &mut Oracle(None), &tracer, &barrier, lanes)
         })
+    }
+}
+
+impl Done {
+    /// What took too long, if anything: an emit, the first of a thread, or the end, which tries for three seconds.
+    pub(crate) fn waited(&self, stalls: &Stalls) -> Result<(), String> {
+        let is_beyond =
+            |ns: u64, limit: u64| stalls.is_beyond(Duration::from_nanos(ns), Duration::from_millis(limit));
+        if is_beyond(self.slowest_ns, 1_500)
+            || is_beyond(self.first_ns, 3_000)
+            || is_beyond(self.end_ms.saturating_mul(1_000_000), 8_000)
+        {
+            return Err(format!("it waited: {self:?}"));
+        }
+        Ok(())
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use tracewell::{Tracer, emit};
 
-use crate::disk::{Component, Done, Numbered, Texts, check_sum, enable, read, text_of};
+use crate::disk::{Component, Done, Numbered, Stalls, Texts, check_sum, enable, read, text_of};
 use crate::random::Random;
 use crate::report::{Report, Scale, grouped};
 
@@ -100,7 +100,8 @@ fn limited(random: &mut Random) -> Result<(u64, u64), String> {
         ));
     }
     let done: Done = serde_json::from_str(out.trim()).map_err(|error| format!("{error}: {out}"))?;
-    if done.problem.is_some() || done.slowest_ns > 1_500_000_000 {
+    done.waited(&Stalls::watch())?;
+    if done.problem.is_some() {
         return Err(format!("with files of at most {limit} bytes: {done:?}"));
     }
     let seen = read(&[base], &[rings], &component.texts())?.unwrap_or_default();
@@ -157,7 +158,7 @@ fn budgeted(random: &mut Random) -> Result<u64, String> {
         stop.store(true, Ordering::Relaxed);
         done
     });
-    let seen = read(&[base.clone()], &[rings], &component.texts())?.unwrap_or_default();
+    let seen = read(std::slice::from_ref(&base), &[rings], &component.texts())?.unwrap_or_default();
     if seen.events() + seen.summary.retired != component.all() || seen.summary.retired == 0 {
         return Err(format!(
             "{} events, {} retired of {}",
@@ -305,14 +306,14 @@ fn filled(place: &Path, random: &mut Random) -> Result<(u64, u64), String> {
     let first = number_after(&freed, number)?;
     tracer.shutdown();
     let done = Done { emitted: vec![number], untold: tracer.stats().lost_total(), ..Done::default() };
-    let seen = read(&[base.clone()], &[rings], &Texts::new(1, number, 900))?.unwrap_or_default();
+    let seen = read(std::slice::from_ref(&base), &[rings], &Texts::new(1, number, 900))?.unwrap_or_default();
     check_sum(&done, &seen)?;
     check_foreign(&folder)?;
     let numbers = seen.lanes.get(&0).map_or(&[][..], |numbers| numbers);
     if !(first..number).all(|number| numbers.binary_search(&number).is_ok()) {
         return Err(format!("with room again the last events are not there: {:?}", seen.summary));
     }
-    if slowest > Duration::from_millis(1500) {
+    if Stalls::watch().is_beyond(slowest, Duration::from_millis(1500)) {
         return Err(format!("an emit took {slowest:?}"));
     }
     Ok((seen.events(), seen.summary.lost_total() + done.untold))

@@ -4,7 +4,8 @@
 //!   or (rarely) what was there before the file was.
 //! * Length: any between those that the file had since then.
 //! * Names: made, changed or removed ones are there or not, each by itself, until their directory is synced.
-//! * After a sync that failed, what it was to cover may be gone for good, whatever later syncs say.
+//! * After a sync that failed, what it was to cover may be gone for good, whatever later syncs say; but for the names of
+//!   directories, which a later sync covers.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -186,7 +187,10 @@ impl Disk {
                 NameOp::Move(path, ..) | NameOp::Exchange(path, ..) => path,
             };
             let is_meant = pending.at < begun && path.parent() == Some(dir);
-            if is_meant && !worked {
+            // What the kernel forgets are the blocks of a file system without a journal. Of those that have one the log fails,
+            // and all of it with that. The engine makes a new file then; a directory there is only one of.
+            let is_file = !matches!(&pending.op, NameOp::Add(_, Node::Dir));
+            if is_meant && !worked && is_file {
                 pending.suspect = true;
             }
             let done = is_meant && worked && !pending.suspect;

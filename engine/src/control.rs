@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use tracewell_schema::format::control as layout;
 
 use crate::dirs::Dirs;
+use crate::sigbus::Guarded;
 use crate::{fs, uuid};
 
 mod lock;
@@ -35,6 +36,8 @@ const FILE: &str = "control";
 /// The mapped control page.
 #[derive(Debug)]
 pub struct Control {
+    /// Before the mapping, so that it is dropped before it.
+    _guard: Guarded,
     map: MmapRaw,
     folder: OwnedFd,
     path: PathBuf,
@@ -155,7 +158,8 @@ impl Control {
 
     fn of(map: MmapRaw, folder: OwnedFd, meta: &Metadata, dirs: &Dirs, writable: bool) -> Self {
         let file_id = (meta.dev(), meta.ino());
-        Self { map, folder, path: dirs.control(), file_id, writable, slot: Mutex::new(None) }
+        let guard = Guarded::new(map.as_ptr(), layout::FILE_LEN, true);
+        Self { _guard: guard, map, folder, path: dirs.control(), file_id, writable, slot: Mutex::new(None) }
     }
 
     fn word(&self, offset: usize) -> &AtomicU64 {

@@ -19,6 +19,7 @@ use tracewell_schema::format::block::{
     BlockHeader, BlockKind, Codec, FLAG_HASTY, compress_block, compress_columns,
 };
 use tracewell_schema::format::columns::Encoder;
+use tracewell_schema::format::record::Records;
 use tracewell_schema::format::ring::{RingCounters, RingInfo};
 
 use crate::clock::{self, Stamp};
@@ -245,12 +246,17 @@ impl<'a> Drain<'a> {
         let gone = ring.has_ended();
         let head = ring.cursor().committed();
         let capacity = ring.capacity();
+        ring.note_counts(&mut ring.drain.lock());
         let fullness = head.wrapping_sub(ring.cursor().released()).saturating_mul(1024) / capacity;
         // At most what was committed when we came: one ring with a fast producer must not starve the others.
         loop {
             let (read, take) = {
                 let mut view = ring.drain.lock();
                 let waiting = head.saturating_sub(view.read);
+                // Heads only grow, and never pass what is released by more than a ring.
+                if head < view.read || waiting > capacity {
+                    ring.set_spoiled();
+                }
                 let due = all || gone || waiting >= (BLOCK as u64).min(capacity / 4);
                 let due = due
                     || waiting != 0 && {
@@ -260,14 +266,16 @@ impl<'a> Drain<'a> {
                 if waiting == 0 {
                     view.waiting_since = None;
                 }
-                (view.read, waiting != 0 && due)
+                (view.read, waiting != 0 && due && !ring.is_broken())
             };
             if !take {
                 break;
             }
             self.take_block(ring, read, head);
         }
-        ring.grow_ahead(head);
+        if !ring.is_broken() {
+            ring.grow_ahead(head);
+        }
         if gone {
             ring.drain.lock().finished = true;
             ring.set_closing();
@@ -297,8 +305,10 @@ impl<'a> Drain<'a> {
             ring.fetch(ahead, next);
             ahead = next;
         };
-        let (walk, codec) = ring.committed(read, to, |raw| {
+        let laid_out = ring.committed(read, to, |raw| {
             let walk = encoder.walk(raw, raw.len(), &mut State::layout_of);
+            // Rare; and no writer of records leaves what is none.
+            let is_sound = walk.is_regular || Records::new(raw).all(|record| record.is_ok());
             let raw = raw.get(..walk.len).unwrap_or(raw);
             let codec = if walk.is_regular {
                 encoder.encode(raw, columns, &mut pace);
@@ -314,8 +324,12 @@ impl<'a> Drain<'a> {
                 Codec::Raw => stored.extend_from_slice(raw),
                 _ => {}
             }
-            (walk, codec)
+            is_sound.then_some((walk, codec))
         });
+        // After it was read: what was put in the place of the file meanwhile is not what was emitted.
+        let Some((walk, codec)) = laid_out.flatten().filter(|_| !ring.is_broken()) else {
+            return ring.set_spoiled();
+        };
         let to = read + walk.len as u64;
         let mut view = ring.drain.lock();
         let lost = view.lost + walk.lost;

@@ -200,6 +200,7 @@ fn put_planned<E: Event>(producer: &Producer, event: &E) {
             if crate::signal::in_handler() {
                 return count(producer, LossReason::Signal);
             }
+            let _no_signal = crate::fork::FileSizeSignal::block();
             let Some(verdict) = state.learn::<E>() else { return count(producer, LossReason::Other) };
             verdict
         }
@@ -333,6 +334,12 @@ fn commit(producer: &Producer, end: u64) {
 #[inline(never)]
 fn make_room(producer: &Producer, len: usize) -> Option<()> {
     let capacity = capacity(producer);
+    // SAFETY: the ring is alive while this thread owns its slot (`OwnedSlot::ring`).
+    if unsafe { &*producer.ring.get() }.is_broken() {
+        // Counted: the attempt is, and what a broken ring does not deliver is lost (`Ring::counters`).
+        producer.limit.set(0);
+        return None;
+    }
     if len > MAX_RECORD || padded(len) > capacity / 2 {
         count(producer, LossReason::TooBig);
         return None;

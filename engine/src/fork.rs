@@ -62,12 +62,14 @@ pub(crate) fn at_exit(handler: extern "C" fn()) {
     });
 }
 
-/// Blocks every signal on the calling thread: the product's handlers run on the product's threads.
+/// Blocks every signal on the calling thread: the product's handlers run on the product's threads. But for SIGBUS: a fault
+/// on a thread that blocks it ends the process whatever handler there is.
 pub(crate) fn block_all_signals() {
     // SAFETY: the set is filled by sigfillset before it is used; the mask changed is this thread's own.
     unsafe {
         let mut set = std::mem::zeroed::<libc::sigset_t>();
         libc::sigfillset(&raw mut set);
+        libc::sigdelset(&raw mut set, libc::SIGBUS);
         libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
     }
 }
@@ -105,4 +107,48 @@ pub(crate) fn ofd_lock(fd: std::os::fd::RawFd, take: bool) -> std::io::Result<bo
 pub(crate) fn is_privileged() -> bool {
     // SAFETY: getauxval only reads the auxiliary vector.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// Keeps SIGXFSZ away from the calling thread while it lives: a file that would grow beyond the process's limit
+/// (`ulimit -f`) is then an error, as on a full disk, where the signal's default is to end the process.
+#[derive(Debug)]
+pub(crate) struct FileSizeSignal {
+    before: libc::sigset_t,
+}
+
+impl FileSizeSignal {
+    /// `None` if it is blocked already, or cannot be.
+    pub(crate) fn block() -> Option<Self> {
+        // SAFETY: both sets are filled before they are read; the mask changed is this thread's own.
+        unsafe {
+            let mut before = std::mem::zeroed::<libc::sigset_t>();
+            let set = file_size_set();
+            let rc = libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, &raw mut before);
+            let is_new = rc == 0 && libc::sigismember(&raw const before, libc::SIGXFSZ) == 0;
+            is_new.then_some(Self { before })
+        }
+    }
+}
+
+fn file_size_set() -> libc::sigset_t {
+    // SAFETY: an all-zero set is valid, and is filled by the two calls.
+    unsafe {
+        let mut set = std::mem::zeroed::<libc::sigset_t>();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGXFSZ);
+        set
+    }
+}
+
+impl Drop for FileSizeSignal {
+    fn drop(&mut self) {
+        // SAFETY: the sets are whole; nothing waits, as the time is zero; the mask is the one that this thread had.
+        unsafe {
+            let none = std::mem::zeroed::<libc::timespec>();
+            let set = file_size_set();
+            // The kernel sends it to the thread that wrote. It was not blocked before, so one that waits is ours.
+            while libc::sigtimedwait(&raw const set, std::ptr::null_mut(), &raw const none) > 0 {}
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.before, std::ptr::null_mut());
+        }
+    }
 }

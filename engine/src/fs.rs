@@ -246,6 +246,26 @@ pub fn sync_dir(dir: impl AsFd) -> io::Result<()> {
     Ok(rustix::fs::fsync(dir)?)
 }
 
+/// Makes the names of a directory and of the private ones above it, which may be as new, survive the loss of power.
+///
+/// # Errors
+/// If they cannot be written.
+pub fn sync_way(path: &Path) -> io::Result<()> {
+    for above in std::path::absolute(path)?.ancestors().skip(1) {
+        let dir = match rustix::fs::openat(CWD, above, DIR & !OFlags::NOFOLLOW, Mode::empty()) {
+            Ok(dir) => dir,
+            // It was not made by us, who may not even look into it.
+            Err(rustix::io::Errno::ACCESS) => return Ok(()),
+            Err(e) => return Err(e.into()),
+        };
+        sync_dir(&dir)?;
+        if check_dir(&dir).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// Whether a directory lies on tmpfs.
 #[must_use]
 pub fn is_tmpfs(path: &Path) -> bool {

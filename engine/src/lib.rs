@@ -117,6 +117,8 @@ mod segment;
 #[cfg(not(loom))]
 pub mod settings;
 #[cfg(not(loom))]
+mod sigbus;
+#[cfg(not(loom))]
 mod signal;
 #[cfg(not(loom))]
 mod state;

@@ -136,8 +136,8 @@ impl<S: Storage> SegmentWriter<S> {
     pub(crate) fn sync(&mut self) -> io::Result<()> {
         let settled = self.storage.settle();
         let synced = if self.open.is_some() { self.storage.sync() } else { Ok(()) };
-        if synced.is_err() {
-            // The file's state on the disk is unknown: go on in another.
+        if synced.is_err() || settled.is_err() {
+            // The file's state on the disk is unknown, or its name's, which the sealed ones' folder has: go on in another.
             self.open = None;
             self.buffer.clear();
         }

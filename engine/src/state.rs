@@ -302,7 +302,7 @@ impl State {
         };
         let ring = {
             let mut rings = self.rings.lock();
-            match rings.iter().find(|r| r.state() == crate::ring::FREE) {
+            match rings.iter().find(|r| r.state() == crate::ring::FREE && !r.is_broken()) {
                 Some(free) => Arc::clone(free),
                 None => {
                     let ring = Arc::new(self.create_ring(info.ring)?);
@@ -317,6 +317,7 @@ impl State {
     }
 
     fn create_ring(&self, id: u32) -> Option<Ring> {
+        let _no_signal = crate::fork::FileSizeSignal::block();
         let used = self.ring_bytes.load(Ordering::Relaxed);
         // Full-sized rings while the budget lasts, then small ones for the many quiet threads.
         let mut capacity = if used + self.config.ring_size <= self.config.ring_budget {

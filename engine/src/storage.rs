@@ -4,12 +4,18 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::fs;
 use crate::tend::{Tender, ToSeal};
 
 /// A place for segment files.
-pub(crate) trait Storage: Send {
+///
+/// # Errors
+/// Every call may fail; what it was to do may then be done in part.
+#[allow(clippy::missing_errors_doc)]
+pub trait Storage: Send {
     /// Creates a file that must not exist and makes it the one that is appended to.
     fn create(&mut self, name: &str) -> io::Result<()>;
     /// Appends all of `bytes`. After an error the end of the file is suspect.
@@ -32,17 +38,73 @@ pub(crate) struct SessionFolder {
     path: PathBuf,
     folder: Option<OwnedFd>,
     file: Option<File>,
+    /// The present file's name survives the loss of power.
+    is_named: bool,
+    names: Arc<Names>,
     tender: Tender,
+}
+
+/// The way to the files of a session: a file that is synced is lost with its name, and that with its folder's.
+#[derive(Debug)]
+pub(crate) struct Names {
+    path: PathBuf,
+    /// The names of the folder and of those above it survive.
+    is_way_synced: AtomicBool,
+}
+
+impl Names {
+    /// Makes the names of all files in the folder survive the loss of power.
+    pub(crate) fn sync(&self, folder: &OwnedFd) -> io::Result<()> {
+        fs::sync_dir(folder)?;
+        if !self.is_way_synced.load(Ordering::Acquire) {
+            fs::sync_way(&self.path)?;
+            self.is_way_synced.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+}
+
+impl Storage for Box<dyn Storage> {
+    fn create(&mut self, name: &str) -> io::Result<()> {
+        (**self).create(name)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        (**self).append(bytes)
+    }
+
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        (**self).truncate(len)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        (**self).sync()
+    }
+
+    fn remove(&mut self, name: &str) {
+        (**self).remove(name);
+    }
+
+    fn seal(&mut self, from: &str, to: &str) -> io::Result<()> {
+        (**self).seal(from, to)
+    }
+
+    fn settle(&mut self) -> io::Result<()> {
+        (**self).settle()
+    }
 }
 
 impl SessionFolder {
     pub(crate) fn new(path: &Path, tender: Tender) -> Self {
-        Self { path: path.to_owned(), folder: None, file: None, tender }
+        let names = Names { path: path.to_owned(), is_way_synced: AtomicBool::new(false) };
+        let (path, names) = (path.to_owned(), Arc::new(names));
+        Self { path, folder: None, file: None, is_named: false, names, tender }
     }
 
     fn folder(&mut self) -> io::Result<&OwnedFd> {
         if self.folder.is_none() {
             self.folder = Some(fs::create_private_dir_all(&self.path)?);
+            self.names.is_way_synced.store(false, Ordering::Release);
         }
         self.folder.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
@@ -54,7 +116,7 @@ impl SessionFolder {
 
 impl Storage for SessionFolder {
     fn create(&mut self, name: &str) -> io::Result<()> {
-        self.file = None;
+        (self.file, self.is_named) = (None, false);
         let made = fs::create_new(self.folder()?, name);
         if made.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
             // The folder was removed under us (a purge): make it again next time.
@@ -76,7 +138,13 @@ impl Storage for SessionFolder {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.file()?.sync_data()
+        self.file()?.sync_data()?;
+        if !self.is_named {
+            let names = Arc::clone(&self.names);
+            names.sync(self.folder()?)?;
+            self.is_named = true;
+        }
+        Ok(())
     }
 
     fn remove(&mut self, name: &str) {
@@ -89,7 +157,8 @@ impl Storage for SessionFolder {
     fn seal(&mut self, from: &str, to: &str) -> io::Result<()> {
         let folder = self.folder()?.try_clone()?;
         let file = self.file.take().ok_or(io::ErrorKind::NotFound)?;
-        self.tender.seal(ToSeal { folder, file, from: from.to_owned(), to: to.to_owned() });
+        let names = Arc::clone(&self.names);
+        self.tender.seal(ToSeal { folder, names, file, from: from.to_owned(), to: to.to_owned() });
         Ok(())
     }
 

@@ -17,11 +17,13 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use parking_lot::{Condvar, Mutex};
 
+use crate::storage::Names;
 use crate::{fs, pack, retention};
 
 /// A segment that has its end block.
 pub(crate) struct ToSeal {
     pub(crate) folder: OwnedFd,
+    pub(crate) names: Arc<Names>,
     pub(crate) file: File,
     pub(crate) from: String,
     pub(crate) to: String,
@@ -163,5 +165,5 @@ fn run(place: &Place, inbox: &Receiver<Task>, progress: &Progress) {
 fn seal(segment: &ToSeal) -> io::Result<()> {
     segment.file.sync_data()?;
     fs::rename_at(&segment.folder, &segment.from, &segment.to)?;
-    fs::sync_dir(&segment.folder)
+    segment.names.sync(&segment.folder)
 }

@@ -11,7 +11,8 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use tracewell_schema::format::block::{BlockHeader, BlockKind, HEADER_LEN, decompress_block};
 use tracewell_schema::format::process::SchemaItems;
@@ -22,6 +23,8 @@ use tracewell_schema::{Schema, Value, decode_event};
 use crate::Tracer;
 use crate::control::{Control, EnableRequest};
 use crate::dirs::Dirs;
+#[doc(hidden)]
+pub use crate::storage::Storage;
 
 /// A tracer of its own directory with everything enabled, at the finest level.
 #[derive(Debug)]
@@ -111,6 +114,27 @@ impl Drop for Capture {
 pub fn pack_now(dirs: &Dirs) -> usize {
     let found = crate::pack::find(&dirs.sessions());
     found.iter().filter(|candidate| crate::pack::pack(candidate, &mut || false).is_ok()).count()
+}
+
+/// Something to put between the segment writer and the files of the session in this folder.
+#[doc(hidden)]
+pub type WrapStorage = Box<dyn Fn(&Path, Box<dyn Storage>) -> Box<dyn Storage> + Send + Sync>;
+
+static WRAP: OnceLock<WrapStorage> = OnceLock::new();
+
+/// For fault tests: every session of this process that begins from now on writes through what `wrap` returns. Once in a
+/// process.
+#[doc(hidden)]
+pub fn wrap_storage(wrap: WrapStorage) {
+    let _ = WRAP.set(wrap);
+}
+
+/// Where a session's segments go.
+pub(crate) fn storage_for(folder: &Path, storage: Box<dyn Storage>) -> Box<dyn Storage> {
+    match WRAP.get() {
+        Some(wrap) => wrap(folder, storage),
+        None => storage,
+    }
 }
 
 fn read_segment(bytes: &[u8], out: &mut Vec<(u32, u64, Vec<CapturedEvent>)>) {

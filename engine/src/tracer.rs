@@ -79,6 +79,7 @@ impl Tracer {
             linger: Duration::from_secs(1),
             clock: Clock::Precise,
             when_full: WhenFull::Refuse,
+            survives_bus_errors: false,
         }
     }
 

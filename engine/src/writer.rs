@@ -12,10 +12,11 @@ use tracewell_schema::format::ring::{RingCounters, RingInfo};
 
 use crate::drain::{DataJob, Job, all_counters};
 use crate::retention;
+use crate::ring::Ring;
 use crate::segment::{Context, Rotation, SegmentWriter};
 use crate::state::State;
 use crate::stats::add;
-use crate::storage::SessionFolder;
+use crate::storage::{SessionFolder, Storage};
 use crate::tend::Tender;
 
 /// How long a closing session tries to write before it leaves the rest in the rings.
@@ -50,7 +51,7 @@ impl Context for Arc<State> {
 struct Writer<'a> {
     state: &'a Arc<State>,
     tender: &'a Tender,
-    segments: SegmentWriter<SessionFolder>,
+    segments: SegmentWriter<Box<dyn Storage>>,
     /// Blocks that are not released yet.
     pending: Vec<DataJob>,
     failing_since: Option<Instant>,
@@ -71,7 +72,8 @@ pub(crate) fn run(
         age: Duration::from_secs(state.control.segment_age.max(1)),
     };
     let folder = SessionFolder::new(&state.session_folder, tender.clone());
-    let segments = SegmentWriter::new(folder, state.identity.clone(), rotation);
+    let storage = crate::testing::storage_for(&state.session_folder, Box::new(folder));
+    let segments = SegmentWriter::new(storage, state.identity.clone(), rotation);
     let pending = Vec::new();
     let mut writer = Writer { state, tender, segments, pending, failing_since: None, closing: false };
     loop {
@@ -232,8 +234,9 @@ impl Writer<'_> {
             self.tell_failure(error);
         }
         self.tender.retain();
-        let all_released =
-            self.state.rings.lock().iter().all(|ring| ring.cursor().committed() == ring.cursor().released());
+        // What a broken ring has is nothing to salvage.
+        let is_done = |ring: &Ring| ring.is_broken() || ring.cursor().committed() == ring.cursor().released();
+        let all_released = self.state.rings.lock().iter().all(|ring| is_done(ring));
         sealed && settled.is_ok() && all_released
     }
 

@@ -4,13 +4,19 @@
 
 mod calls;
 mod child;
+mod disk;
 mod duel;
+mod errors;
 mod golden;
 mod kill;
 mod oracle;
 mod random;
 mod report;
+mod shutdown;
+mod sigbus;
+mod space;
 mod stage;
+mod storage;
 mod trap;
 
 use std::process::ExitCode;
@@ -32,8 +38,24 @@ enum Test {
     Duel(duel::DuelArgs),
     /// Kills processes at random moments and reads what they leave (T-1).
     Kill(kill::KillArgs),
+    /// A component of the tests of failing disks.
+    #[command(hide = true)]
+    Component(disk::Component),
+    /// The n-th call to the disk fails (T-10).
+    Errors(errors::ErrorsArgs),
     /// Adds the report lines of a file to the ledger, docs/faults.md.
     Ledger(report::LedgerArgs),
+    /// A component that others do harm to.
+    #[command(hide = true)]
+    Exposed(sigbus::Exposed),
+    /// A file system is shut down under a component (T-5).
+    Shutdown(shutdown::ShutdownArgs),
+    /// Mapped files are cut, emptied and removed (T-9).
+    Sigbus(sigbus::SigbusArgs),
+    /// No room, and room again (T-17).
+    Space(space::SpaceArgs),
+    /// Loss of power after every operation on the disk (T-4).
+    Storage(storage::StorageArgs),
 }
 
 fn main() -> ExitCode {
@@ -41,7 +63,14 @@ fn main() -> ExitCode {
         Test::Calls(args) => calls::run(&args),
         Test::Duel(args) => duel::run(&args),
         Test::Kill(args) => kill::run(&args),
+        Test::Component(args) => disk::component(&args),
+        Test::Errors(args) => errors::run(&args),
         Test::Ledger(args) => report::ledger(&args),
+        Test::Exposed(args) => sigbus::exposed(&args),
+        Test::Shutdown(args) => shutdown::run(&args),
+        Test::Sigbus(args) => sigbus::run(&args),
+        Test::Space(args) => space::run(&args),
+        Test::Storage(args) => storage::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -11,6 +11,8 @@ use rustix::fs::{FallocateFlags, fallocate, ftruncate};
 use rustix::mm::Advice;
 use tracewell_schema::format::ring as layout;
 
+use crate::sigbus::Guarded;
+
 /// Data bytes that a new ring has: enough for thousands of events, and made in less than a tenth of a millisecond.
 const FIRST: u64 = 256 * 1024;
 /// Data bytes added at once.
@@ -22,6 +24,8 @@ const STEP: u64 = 256 * 1024;
 /// directory (0700) of this user, so nobody else can.
 #[derive(Debug)]
 pub(crate) struct RingMemory {
+    /// Of the header page and of the data. Before the mapping, so that they are dropped before it.
+    guards: [Guarded; 2],
     map: MmapRaw,
     capacity: u64,
     /// Data bytes, from the start, whose pages are allocated *and* mapped.
@@ -38,7 +42,12 @@ impl RingMemory {
         ftruncate(file, len)?;
         let bytes = usize::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?;
         let map = MmapOptions::new().len(bytes).map_raw(file)?;
-        let memory = Self { map, capacity, ready: AtomicU64::new(0) };
+        let data = map.as_ptr().wrapping_add(layout::PAGE);
+        let guards = [
+            Guarded::new(map.as_ptr(), layout::PAGE, false),
+            Guarded::new(data, bytes - layout::PAGE, false),
+        ];
+        let memory = Self { guards, map, capacity, ready: AtomicU64::new(0) };
         match memory.populate(0, layout::PAGE as u64 + FIRST.min(capacity)) {
             Ok(()) => memory.ready.store(FIRST.min(capacity), Ordering::Relaxed),
             // Before Linux 5.14: allocate all of it, then touch it.
@@ -95,6 +104,17 @@ impl RingMemory {
             ready = next;
         }
         Ok(())
+    }
+
+    /// Whether the file was cut under the mapping, so that memory of our own is in its place (`sigbus.rs`): of the
+    /// header, or of the data.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.guards.iter().any(Guarded::is_replaced)
+    }
+
+    /// Whether that happened to the header: its counts began again at zero.
+    pub(crate) fn has_lost_header(&self) -> bool {
+        self.guards[0].is_replaced()
     }
 
     /// Capacity in bytes: a power of two.

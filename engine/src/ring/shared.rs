@@ -43,6 +43,10 @@ pub(crate) struct Ring {
     growing: Mutex<()>,
     /// The last growth failed: producers do not try, the drain does.
     growth_failed: AtomicBool,
+    /// As the header's; that one is for readers, and may be gone.
+    state: AtomicU32,
+    /// What is in the file makes no sense; see [`Ring::is_broken`].
+    is_spoiled: AtomicBool,
 }
 
 // SAFETY: everything in a ring is atomic or behind a lock, but for `memory`, which is written once, by `unmap`, whose
@@ -83,6 +87,17 @@ pub(crate) struct DrainView {
     pub(crate) waiting_since: Option<Instant>,
     /// The final counters of this claim are written.
     pub(crate) finished: bool,
+    /// The header's counts when the drain looked last, while it was whole.
+    pub(crate) seen: Seen,
+}
+
+/// Counts of a header.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    attempted: u64,
+    lost: [u64; 8],
+    /// The counts in the header began again since.
+    is_over: bool,
 }
 
 impl Ring {
@@ -106,12 +121,15 @@ impl Ring {
                 lost: 0,
                 waiting_since: None,
                 finished: true,
+                seen: Seen::default(),
             }),
             interrupted: AtomicU64::new(0),
             told: Mutex::new([0; 8]),
             waker,
             growing: Mutex::new(()),
             growth_failed: AtomicBool::new(false),
+            state: AtomicU32::new(FREE),
+            is_spoiled: AtomicBool::new(false),
         })
     }
 
@@ -140,15 +158,21 @@ impl Ring {
         self.memory().write_static(&header.encode());
         // Before the view is one of this claim; see `has_ended`.
         self.thread_gone.store(false, Ordering::Relaxed);
-        *self.drain.lock() =
-            DrainView { read: start, sequence: 0, lost: 0, waiting_since: None, finished: false };
+        *self.drain.lock() = DrainView {
+            read: start,
+            sequence: 0,
+            lost: 0,
+            waiting_since: None,
+            finished: false,
+            seen: Seen::default(),
+        };
         self.id.store(info.ring, Ordering::Relaxed);
         *self.info.lock() = info;
         *self.told.lock() = [0; 8];
         self.interrupted.store(0, Ordering::Relaxed);
         self.producer.store(producer, Ordering::Relaxed);
         // Release: whoever sees the ring active sees its identity and zero counters.
-        self.memory().state().store(ACTIVE, Ordering::Release);
+        self.set_state(ACTIVE);
     }
 
     /// For the drain: the thread of the present claim is gone, and its end is not told yet. From then on, until the
@@ -164,16 +188,49 @@ impl Ring {
     /// The drain has released everything of a thread that is gone: ready for the next one.
     pub(crate) fn set_free(&self) {
         self.producer.store(std::ptr::null_mut(), Ordering::Relaxed);
-        self.memory().state().store(FREE, Ordering::Release);
+        self.set_state(FREE);
     }
 
     /// Tells readers of the file that the owner is gone but not all is drained.
     pub(crate) fn set_closing(&self) {
-        self.memory().state().store(CLOSING, Ordering::Release);
+        self.set_state(CLOSING);
+    }
+
+    fn set_state(&self, state: u32) {
+        self.memory().state().store(state, Ordering::Release);
+        self.state.store(state, Ordering::Release);
     }
 
     pub(crate) fn state(&self) -> u32 {
-        self.memory().state().load(Ordering::Acquire)
+        self.state.load(Ordering::Acquire)
+    }
+
+    /// Whether another process has cut or emptied the file: what is in it from then on is nobody's. Nothing is taken from
+    /// it any more and nobody claims it; its events are counted as lost.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.is_spoiled.load(Ordering::Relaxed) || self.memory().is_broken()
+    }
+
+    /// For the drain: what it finds there cannot be.
+    pub(crate) fn set_spoiled(&self) {
+        self.is_spoiled.store(true, Ordering::Relaxed);
+    }
+
+    /// For the drain: takes note of the header's counts, unless it is broken.
+    pub(crate) fn note_counts(&self, view: &mut DrainView) {
+        let seen = Seen {
+            attempted: self.memory().word(layout::ATTEMPTED).load(Ordering::Relaxed),
+            lost: std::array::from_fn(|reason| self.lost(reason).load(Ordering::Relaxed)),
+            is_over: false,
+        };
+        if self.is_broken() {
+            return;
+        }
+        if seen.attempted < view.seen.attempted {
+            view.seen.is_over = true;
+            return self.set_spoiled();
+        }
+        view.seen = seen;
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -248,17 +305,17 @@ impl Ring {
         Cursor::new(self.memory().word(layout::HEAD), self.memory().word(layout::TAIL))
     }
 
-    /// Shows `look` the bytes `[from, to)`, in place.
-    ///
-    /// # Panics
-    /// If they are not all committed and unreleased: then the drain's own account is wrong.
-    pub(crate) fn committed<R>(&self, from: u64, to: u64, look: impl FnOnce(&[u8]) -> R) -> R {
+    /// Shows `look` the bytes `[from, to)`, in place. `None` if they are not all committed and unreleased, as they are in
+    /// a ring that is not broken.
+    pub(crate) fn committed<R>(&self, from: u64, to: u64, look: impl FnOnce(&[u8]) -> R) -> Option<R> {
         let cursor = self.cursor();
-        assert!(cursor.released() <= from && from <= to && to <= cursor.committed());
-        // SAFETY: the assertion read `to` or more from the head (Acquire) and `from` or less from the tail. The tail
+        if !(cursor.released() <= from && from <= to && to <= cursor.committed()) {
+            return None;
+        }
+        // SAFETY: the check read `to` or more from the head (Acquire) and `from` or less from the tail. The tail
         // moves only to the end of blocks that were handed to the segment writer, which the drain, our only caller,
         // does after `look` has returned.
-        look(unsafe { self.memory().committed(from, to) })
+        Some(look(unsafe { self.memory().committed(from, to) }))
     }
 
     /// Asks for committed bytes, which are on the producer's core, before they are looked at.
@@ -284,14 +341,26 @@ impl Ring {
         for (reason, count) in lost.iter_mut().enumerate() {
             *count = self.lost(reason).load(Ordering::Relaxed);
         }
+        let mut attempted = self.memory().word(layout::ATTEMPTED).load(Ordering::Relaxed);
+        if self.memory().has_lost_header() || view.seen.is_over || attempted < view.seen.attempted {
+            // The header's counts began again at zero; what it had is known as of the drain's last look.
+            attempted += view.seen.attempted;
+            lost.iter_mut().zip(view.seen.lost).for_each(|(now, seen)| *now += seen);
+        }
         lost[LossReason::Nested as usize] += self.interrupted.load(Ordering::Relaxed);
         // The header's count is without attempts that were refused inside another (FORMAT.md section 5).
         let inside = lost[LossReason::Nested as usize] + lost[LossReason::Signal as usize];
+        let attempted = attempted + inside;
+        if self.is_broken() {
+            // Nothing more is delivered of it.
+            let told = view.sequence + lost.iter().sum::<u64>();
+            lost[LossReason::Other as usize] += attempted.saturating_sub(told);
+        }
         RingCounters {
             ring: self.id(),
             is_final,
             position: view.read,
-            attempted: self.memory().word(layout::ATTEMPTED).load(Ordering::Relaxed) + inside,
+            attempted,
             delivered: view.sequence,
             lost,
         }

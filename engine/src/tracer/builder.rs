@@ -22,6 +22,7 @@ pub struct Builder {
     pub(super) linger: Duration,
     pub(super) clock: Clock,
     pub(super) when_full: WhenFull,
+    pub(super) survives_bus_errors: bool,
 }
 
 impl Builder {
@@ -84,6 +85,18 @@ impl Builder {
         self
     }
 
+    /// Whether the process outlives that somebody with the rights to do so makes the file of a ring or of the control page
+    /// shorter while it is mapped. Default: no.
+    ///
+    /// With it a handler of SIGBUS is installed in this process, once, and stays. It acts on addresses of Tracewell's own
+    /// mappings only, and passes everything else to the handler that was there before; one that is installed later must
+    /// pass on what is not its own. Nothing that Tracewell does itself leads to this signal.
+    #[must_use]
+    pub fn survive_bus_errors(mut self, yes: bool) -> Self {
+        self.survives_bus_errors = yes;
+        self
+    }
+
     /// Attaches: maps the control page, creating the directory (0700) and the page (0600, off) if they are missing.
     ///
     /// # Errors
@@ -104,6 +117,11 @@ impl Builder {
             when_full: self.when_full,
         }
         .check()?;
+        if self.survives_bus_errors {
+            crate::sigbus::install()
+                .map_err(|source| AttachError::Control { path: config.dirs.control(), source })?;
+        }
+        let _no_signal = crate::fork::FileSizeSignal::block();
         let control = Control::open_or_create(&config.dirs)
             .map_err(|source| AttachError::Control { path: config.dirs.control(), source })?;
         control.claim_slot(&config.component);

@@ -120,6 +120,7 @@ impl Inner {
             }
         };
         let folder = config.dirs.session_folder(page.enabled_at, &page.session_id);
+        let no_signal = crate::fork::FileSizeSignal::block();
         let made = State::create(config, page, folder, &self.orphans, parent).and_then(|state| {
             let state = Arc::new(state);
             let inner = self.weak.upgrade().ok_or_else(|| {
@@ -131,6 +132,7 @@ impl Inner {
             })?;
             Ok((state, drain))
         });
+        drop(no_signal);
         match made {
             Ok((state, drain)) => {
                 self.register();

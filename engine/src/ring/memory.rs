@@ -11,6 +11,8 @@ use rustix::fs::{FallocateFlags, fallocate, ftruncate};
 use rustix::mm::Advice;
 use tracewell_schema::format::ring as layout;
 
+use super::cursor;
+
 /// Data bytes that a new ring has: enough for thousands of events, and made in less than a tenth of a millisecond.
 const FIRST: u64 = 256 * 1024;
 /// Data bytes added at once.
@@ -87,14 +89,8 @@ impl RingMemory {
 
     /// Makes at least `to` data bytes ready. One caller at a time (`Ring::grow`).
     pub(crate) fn grow(&self, to: u64) -> io::Result<()> {
-        let mut ready = self.ready();
-        while ready < to.min(self.capacity) {
-            let next = (ready + STEP).min(self.capacity);
-            self.populate(layout::PAGE as u64 + ready, layout::PAGE as u64 + next)?;
-            self.ready.store(next, Ordering::Relaxed);
-            ready = next;
-        }
-        Ok(())
+        let page = layout::PAGE as u64;
+        cursor::grow(&self.ready, to, self.capacity, STEP, |from, to| self.populate(page + from, page + to))
     }
 
     /// Capacity in bytes: a power of two.

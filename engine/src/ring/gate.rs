@@ -41,10 +41,13 @@ pub(crate) fn leave(slot: &AtomicU64, epoch: u64) {
     slot.store(epoch, Ordering::Release);
 }
 
-/// Closer: the session with this epoch takes no more emits, unless another has begun already. A full barrier must follow
-/// before [`is_busy`] says anything.
+/// Closer: the session with this epoch takes no more emits, unless another has begun already. Only under the lock under
+/// which sessions begin: a session can be over before the tracer has its epoch. A full barrier must follow before
+/// [`is_busy`] says anything.
 pub(crate) fn retire(tracer: &AtomicU64, epoch: u64) {
-    let _ = tracer.compare_exchange(epoch, NO_SESSION, Ordering::Relaxed, Ordering::Relaxed);
+    if tracer.load(Ordering::Relaxed) == epoch {
+        tracer.store(NO_SESSION, Ordering::Relaxed);
+    }
 }
 
 /// Closer: whether the slot's thread is inside an emit.

@@ -21,14 +21,11 @@
 pub(crate) mod cursor;
 pub(crate) mod gate;
 pub(crate) mod life;
-#[cfg(not(loom))]
 pub(crate) mod memory;
 
 pub(crate) mod ticket;
 
 pub(crate) use life::FREE;
-#[cfg(not(loom))]
 pub(crate) use shared::{Ring, Waker};
 
-#[cfg(not(loom))]
 mod shared;

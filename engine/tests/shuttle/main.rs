@@ -92,6 +92,5 @@ mutants!(
     mutant_told_twice,
     mutant_freed_before_it_is_told,
     mutant_rings_before_the_ticket,
-    mutant_released_before_it_is_read,
-    mutant_epoch_of_any_session_retired
+    mutant_released_before_it_is_read
 );

@@ -10,7 +10,8 @@ use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::tracer::{Otherwise, Tracer};
 use crate::{gate, life, ticket};
 
-const SLOTS: usize = 8;
+/// Words: two records, so that laps, pads and full rings are common.
+const SLOTS: usize = 4;
 const CAPACITY: u64 = SLOTS as u64 * 8;
 const PAD: u64 = u64::MAX;
 /// Rings of a session: fewer than threads and their successors together.
@@ -124,7 +125,7 @@ pub(crate) struct Segments {
 
 pub(crate) struct State {
     pub(crate) epoch: u64,
-    session: u64,
+    pub(crate) session: u64,
     rings: Mutex<Vec<Arc<Ring>>>,
     jobs: Mutex<Sender<Job>>,
     asked: AtomicU64,

@@ -24,7 +24,6 @@ pub(crate) struct Otherwise {
     pub(crate) mutant_freed_before_it_is_told: bool,
     pub(crate) mutant_rings_before_the_ticket: bool,
     pub(crate) mutant_released_before_it_is_read: bool,
-    pub(crate) mutant_epoch_of_any_session_retired: bool,
 }
 
 #[derive(Default)]
@@ -96,6 +95,8 @@ impl Tracer {
         if number == 0 {
             return None;
         }
+        let is_present = session.state.as_ref().is_some_and(|state| state.session == number);
+        assert!(!is_present, "the emits of the present session are not let in");
         let (jobs, inbox) = channel();
         let epoch = self.next_epoch.fetch_add(1, Ordering::Relaxed);
         let state = Arc::new(State::new(epoch, number, jobs));
@@ -116,9 +117,7 @@ impl Tracer {
             gate::retire(&self.epoch, epoch);
         }
         let mut session = self.session.lock().unwrap();
-        if otherwise.mutant_epoch_of_any_session_retired {
-            self.epoch.store(gate::NO_SESSION, Ordering::Relaxed);
-        } else if !otherwise.mutant_not_retired && !otherwise.mutant_retired_before_the_lock {
+        if !otherwise.mutant_not_retired && !otherwise.mutant_retired_before_the_lock {
             gate::retire(&self.epoch, epoch);
         }
         if session.state.as_ref().is_some_and(|state| state.epoch == epoch) {
@@ -136,7 +135,7 @@ impl Tracer {
         if !early.unwrap_or_else(|| is_present(&session)) {
             return orphan(self, LossReason::DisabledRace);
         }
-        let lock = if otherwise.mutant_claimed_without_lock { None } else { Some(session) };
+        let lock = Some(session).filter(|_| !otherwise.mutant_claimed_without_lock);
         if let Some((_, ring)) = me.owned.take() {
             me.slot.store(0, Ordering::Relaxed);
             life::end(&ring.gone);

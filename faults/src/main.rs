@@ -2,8 +2,10 @@
 //! one line of JSON ([`report::Report`]) that `faults ledger` adds to docs/faults.md. It fails on the first
 //! violation, naming the seed and the command that repeats it.
 
+mod oracle;
 mod random;
 mod report;
+mod threads;
 
 use std::process::ExitCode;
 
@@ -20,11 +22,14 @@ struct Args {
 enum Test {
     /// Adds the report lines of a file to the ledger, docs/faults.md.
     Ledger(report::LedgerArgs),
+    /// Signals, allocators, forks, thread ends, exec, rights, crowds of threads.
+    Threads(threads::ThreadsArgs),
 }
 
 fn main() -> ExitCode {
     let outcome = match Args::parse().test {
         Test::Ledger(args) => report::ledger(&args),
+        Test::Threads(args) => threads::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

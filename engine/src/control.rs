@@ -25,6 +25,7 @@ mod maps;
 mod opt_in;
 mod page;
 pub(crate) mod roots;
+mod sequence;
 mod slots;
 mod types;
 

@@ -23,7 +23,7 @@ use tracewell_schema::format::record::Records;
 use tracewell_schema::format::ring::{RingCounters, RingInfo};
 
 use crate::clock::{self, Stamp};
-use crate::ring::Ring;
+use crate::ring::{Ring, ticket};
 use crate::state::State;
 use crate::tend::{Place, Tender};
 use crate::tracer::Inner;
@@ -164,8 +164,7 @@ impl<'a> Drain<'a> {
                 clock::publish();
             }
             let begun = Instant::now();
-            // Acquire: what the asking thread emitted before is seen below.
-            let ticket = self.state.flush.asked.load(Ordering::Acquire);
+            let ticket = ticket::newest(&self.state.flush.asked);
             let fullest = self.pass(ticket != asked);
             if ticket != asked {
                 asked = ticket;

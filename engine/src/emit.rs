@@ -5,7 +5,7 @@
 //! of the head. Everything else is `#[cold]`.
 #![allow(unsafe_code)]
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering, compiler_fence};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tracewell_schema::Event;
@@ -20,8 +20,9 @@ use crate::config::WhenFull;
 use crate::orphans::Orphans;
 use crate::ring::Ring;
 use crate::ring::cursor::{self, Cursor, Room};
+use crate::ring::gate;
 use crate::state::{EVENT_TABLE, State};
-use crate::thread::{self, BUSY, Producer};
+use crate::thread::{self, Producer};
 use crate::tracer::Tracer;
 
 /// Emits an event through a [`Tracer`]; its expression is not evaluated while the event is off.
@@ -139,16 +140,7 @@ impl Tracer {
     /// this epoch's, or taken.
     #[inline(always)]
     pub(crate) fn enter(&self, producer: &Producer) -> Option<u64> {
-        let epoch = producer.epoch.load(Ordering::Relaxed);
-        producer.epoch.store(BUSY, Ordering::Relaxed);
-        // A signal handler on this thread must find the slot taken before we look at anything else; for the closer,
-        // which looks from another thread, `membarrier` makes it so (`state.rs`).
-        compiler_fence(Ordering::SeqCst);
-        if epoch == self.epoch() {
-            return Some(epoch);
-        }
-        producer.epoch.store(epoch, Ordering::Release);
-        None
+        gate::enter(&producer.epoch, self.epoch_word())
     }
 }
 
@@ -164,8 +156,7 @@ enum Outcome<'a> {
 /// Gives the slot back.
 #[inline(always)]
 fn leave(producer: &Producer, epoch: u64) {
-    // Release: who sees the thread not busy sees its head (see `state.rs`, "Closing").
-    producer.epoch.store(epoch, Ordering::Release);
+    gate::leave(&producer.epoch, epoch);
 }
 
 /// What is not the plain case, after [`Tracer::enter`].

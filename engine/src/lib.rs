@@ -58,9 +58,7 @@
 #[cfg(target_endian = "big")]
 compile_error!("Tracewell's formats are little-endian and its rings are written in place");
 
-mod ring;
-mod sync;
-
+// The models compile single files of this crate, with atomics of their own; the rest is nothing to them.
 #[cfg(not(loom))]
 mod real {
     pub use crate::clock::Clock;
@@ -113,6 +111,8 @@ mod pack;
 #[cfg(not(loom))]
 pub mod retention;
 #[cfg(not(loom))]
+mod ring;
+#[cfg(not(loom))]
 mod segment;
 #[cfg(not(loom))]
 pub mod settings;
@@ -126,6 +126,8 @@ mod state;
 mod stats;
 #[cfg(not(loom))]
 mod storage;
+#[cfg(not(loom))]
+mod sync;
 #[cfg(not(loom))]
 mod tend;
 #[cfg(not(loom))]

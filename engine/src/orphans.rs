@@ -1,8 +1,8 @@
 //! Losses of a tracer that belong to no ring: told with the counters of its present or next session.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-
 use tracewell_schema::format::record::LossReason;
+
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// Counts by reason. A forked child begins at zero: what its parent has not told yet is the parent's to tell.
 #[derive(Debug, Default)]

@@ -36,7 +36,7 @@ use crate::config::Config;
 use crate::emit::{PLAIN, PLANNED, REFUSED, UNKNOWN};
 use crate::error::{FlushError, StateError};
 use crate::orphans::Orphans;
-use crate::ring::{Ring, Waker};
+use crate::ring::{Ring, Waker, ticket};
 use crate::thread::{self, Producer};
 use crate::{boot, clock, fs, uuid};
 
@@ -445,9 +445,7 @@ impl State {
 
     /// As `Tracer::flush`, for this session.
     pub(crate) fn flush_until(&self, deadline: Instant) -> Result<(), FlushError> {
-        // Release: the drain that sees the ticket sees what this thread emitted; other threads' emits are ordered
-        // by whatever made them happen before this call.
-        let ticket = self.flush.asked.fetch_add(1, Ordering::AcqRel) + 1;
+        let ticket = ticket::ask(&self.flush.asked);
         self.waker.wake();
         let mut served = self.flush.served.lock();
         loop {

@@ -1,9 +1,14 @@
-//! The atomics of the ring protocol: the standard ones, or loom's when the models run.
+//! The atomics of the protocols that models run.
 //!
-//! `ring/cursor.rs` names atomics only through this file, so a model cannot silently test something else.
+//! `ring/{cursor,gate,life,ticket}.rs`, `control/sequence.rs` and `orphans.rs` name atomics only through this file. The
+//! models (`engine/tests/loom/`, `engine/tests/shuttle.rs`) compile those very files with a `sync` of their own, so a
+//! model cannot silently test something else.
 
-#[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 
-#[cfg(not(loom))]
-pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+/// The cheap half of an asymmetric barrier: the compiler keeps the order. The other half, paid by whoever looks from
+/// another thread, is `fork::full_barrier`, which makes the processor keep it too. In models both are full fences.
+#[inline(always)]
+pub(crate) fn light_barrier() {
+    std::sync::atomic::compiler_fence(Ordering::SeqCst);
+}

@@ -5,7 +5,7 @@
 //!   thread's first emit.
 //! * Slots lie in pages that the kernel wipes in a forked child (`MADV_WIPEONFORK`): the child finds epoch 0, which
 //!   matches no tracer, and takes the cold path; no emit of a child ever writes into its parent's ring.
-//! * A slot's epoch is [`BUSY`] while its thread is inside an emit, which makes an emit exclusive on its thread: a
+//! * A slot's epoch is `BUSY` while its thread is inside an emit, which makes an emit exclusive on its thread: a
 //!   second one, from a signal handler or an allocator, finds an epoch that matches no tracer, and is refused and
 //!   counted on the cold path.
 #![allow(unsafe_code)]
@@ -19,20 +19,16 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use crate::clock::Stamp;
-use crate::ring::Ring;
+use crate::ring::gate;
+use crate::ring::{Ring, life};
 use crate::state::State;
-
-/// The epoch of a slot whose thread is inside an emit. Never that of a tracer.
-pub(crate) const BUSY: u64 = u64::MAX - 1;
-/// The epoch of a tracer without a session. Never that of a slot: those that are wiped or retired have 0.
-pub(crate) const NO_SESSION: u64 = u64::MAX;
 
 /// What `emit!` works on. Two cache lines of their own, written by one thread only.
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub(crate) struct Producer {
     /// The session of the process state that the pointers below belong to; 0 = none. They may be followed only
-    /// after this was set to [`BUSY`] *and then* its former value was found to be the tracer's epoch (see
+    /// after this was set to `BUSY` *and then* its former value was found to be the tracer's epoch (see
     /// `state.rs`, "Closing").
     pub(crate) epoch: AtomicU64,
     /// How records are stamped.
@@ -105,8 +101,7 @@ fn retire(slot: OwnedSlot) {
     let producer = unsafe { slot.producer.as_ref() };
     producer.epoch.store(0, Ordering::Relaxed);
     producer.ring.set(std::ptr::null());
-    // Release: the drain that sees the thread gone also sees its last head.
-    slot.ring.thread_gone.store(true, Ordering::Release);
+    life::end(&slot.ring.thread_gone);
     // So that the next thread finds the ring free.
     slot.ring.wake_drain();
     give_slot(slot.producer);
@@ -176,7 +171,7 @@ pub(crate) fn in_signal_scope() -> bool {
 /// Whether the slot's thread is inside an emit.
 pub(crate) fn is_busy(slot: *const Producer) -> bool {
     // SAFETY: null, or a slot from `take_slot`; slots are never unmapped, and `epoch` is atomic.
-    !slot.is_null() && unsafe { &(*slot).epoch }.load(Ordering::Acquire) == BUSY
+    !slot.is_null() && gate::is_busy(unsafe { &(*slot).epoch })
 }
 
 /// The current slot, if this thread is inside an emit.

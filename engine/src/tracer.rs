@@ -13,9 +13,10 @@ use crate::clock::Clock;
 use crate::config::{Config, RING_BUDGET, RING_SIZE, WhenFull};
 use crate::control::Control;
 use crate::error::{AttachError, FlushError};
+use crate::ring::gate::NO_SESSION;
 use crate::state::State;
 use crate::stats::Stats;
-use crate::thread::{self, NO_SESSION, Refusal};
+use crate::thread::{self, Refusal};
 use crate::{emit, signal};
 
 mod builder;
@@ -155,7 +156,12 @@ impl Tracer {
 
     #[inline(always)]
     pub(crate) fn epoch(&self) -> u64 {
-        self.inner.epoch.load(Ordering::Relaxed)
+        self.epoch_word().load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    pub(crate) fn epoch_word(&self) -> &AtomicU64 {
+        &self.inner.epoch
     }
 
     /// The first emit of a thread, of a session, after a fork; and what cannot be recorded.

@@ -9,6 +9,7 @@ mod duel;
 mod errors;
 mod golden;
 mod kill;
+mod lanes;
 mod oracle;
 mod random;
 mod report;
@@ -17,6 +18,7 @@ mod sigbus;
 mod space;
 mod stage;
 mod storage;
+mod threads;
 mod trap;
 
 use std::process::ExitCode;
@@ -56,6 +58,8 @@ enum Test {
     Space(space::SpaceArgs),
     /// Loss of power after every operation on the disk (T-4).
     Storage(storage::StorageArgs),
+    /// Signals, allocators, forks, thread ends, exec, rights, crowds of threads.
+    Threads(threads::ThreadsArgs),
 }
 
 fn main() -> ExitCode {
@@ -71,6 +75,7 @@ fn main() -> ExitCode {
         Test::Sigbus(args) => sigbus::run(&args),
         Test::Space(args) => space::run(&args),
         Test::Storage(args) => storage::run(&args),
+        Test::Threads(args) => threads::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

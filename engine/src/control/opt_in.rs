@@ -1,11 +1,11 @@
 //! Single words of the page, asked often: no lock, no allocation. Whether an event was opted in a signal handler may ask
 //! too.
 
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering;
 
 use tracewell_schema::format::control as layout;
 
-use super::Control;
+use super::{Control, sequence};
 use crate::boot;
 
 impl Control {
@@ -13,17 +13,12 @@ impl Control {
     ///
     /// The page is not checked as a whole: before anything is recorded, `State::create` does that.
     pub(crate) fn is_opted_in(&self, hash: u64) -> bool {
-        // Acquire: what is read below is not older than this generation.
-        let generation = self.word(layout::GENERATION).load(Ordering::Acquire);
-        if !generation.is_multiple_of(2) {
-            return false;
-        }
-        let count = self.word(layout::COUNTS).load(Ordering::Relaxed) & 0xffff;
-        let count = (count as usize).min(layout::MAX_OPT_INS);
-        let found = (0..count).any(|i| self.word(layout::OPT_INS + 8 * i).load(Ordering::Relaxed) == hash);
-        // Acquire: if a change had begun before one of the loads above, the generation below shows it.
-        fence(Ordering::Acquire);
-        found && self.word(layout::GENERATION).load(Ordering::Relaxed) == generation
+        let is_listed = || {
+            let count = self.word(layout::COUNTS).load(Ordering::Relaxed) & 0xffff;
+            let count = (count as usize).min(layout::MAX_OPT_INS);
+            (0..count).any(|i| self.word(layout::OPT_INS + 8 * i).load(Ordering::Relaxed) == hash)
+        };
+        sequence::read(self.word(layout::GENERATION), is_listed).unwrap_or(false)
     }
 
     /// Whether the time at which tracing ends by itself is over.

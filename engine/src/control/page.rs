@@ -1,14 +1,14 @@
 //! The page as a whole: read it checked, change it so that nobody reads half of it.
 
 use std::io;
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering;
 
 use tracewell_schema::format::control::{self as layout, ControlPage, NamedReduction, Verdict, name_hash};
 
 use super::Control;
 use super::lock::ChangeLock;
-use super::roots;
 use super::types::{ControlStatus, EnableRequest, SessionInfo, Why};
+use super::{roots, sequence};
 use crate::dirs::Dirs;
 use crate::{boot, fs, uuid};
 
@@ -40,13 +40,8 @@ impl Control {
     /// If it is damaged or being changed.
     pub fn read(&self) -> Result<ControlPage, Why> {
         for _ in 0..TRIES {
-            // A sequence lock: Acquire, so that the body is read after the first look at the generation; the fence
-            // orders the body's loads before the second look.
-            let before = self.word(layout::GENERATION).load(Ordering::Acquire);
-            let bytes = self.copy(0, layout::PAGE_LEN);
-            fence(Ordering::Acquire);
-            let after = self.word(layout::GENERATION).load(Ordering::Relaxed);
-            if before.is_multiple_of(2) && before == after {
+            let generation = self.word(layout::GENERATION);
+            if let Some(bytes) = sequence::read(generation, || self.copy(0, layout::PAGE_LEN)) {
                 return ControlPage::decode(&bytes).map_err(|_| Why::Damaged);
             }
             std::hint::spin_loop();
@@ -105,27 +100,23 @@ impl Control {
 
     /// Writes a page. The caller holds the lock, which the parameter shows.
     fn publish(&self, _lock: &ChangeLock, mut page: ControlPage) {
-        // Odd also if a writer died in the middle.
-        let generation = self.word(layout::GENERATION).load(Ordering::Relaxed) & !1;
-        self.word(layout::GENERATION).store(generation.wrapping_add(1), Ordering::Relaxed);
-        // A reader that sees part of the new body also sees the odd generation.
-        fence(Ordering::Release);
-        // Levels first to zero: from here on components emit nothing under rules that are half changed.
-        for i in 0..layout::CATEGORIES {
-            self.byte(layout::LEVELS + i).store(0, Ordering::Relaxed);
-        }
-        page.generation = generation.wrapping_add(2);
-        let bytes = page.encode();
-        let skip = layout::GENERATION..layout::BODY;
-        for (i, byte) in bytes.iter().enumerate().filter(|(i, _)| !skip.contains(i)) {
-            self.byte(i).store(*byte, Ordering::Relaxed);
-        }
-        // The levels are part of the checksum, so they are stored before the even generation says that the page is
-        // whole; a component that sees one reads the page before it makes a ring. Release: after the body.
-        for (i, level) in page.levels.iter().enumerate() {
-            self.byte(layout::LEVELS + i).store(*level, Ordering::Release);
-        }
-        self.word(layout::GENERATION).store(page.generation, Ordering::Release);
+        sequence::change(self.word(layout::GENERATION), |generation| {
+            // Levels first to zero: from here on components emit nothing under rules that are half changed.
+            for i in 0..layout::CATEGORIES {
+                self.byte(layout::LEVELS + i).store(0, Ordering::Relaxed);
+            }
+            page.generation = generation;
+            let bytes = page.encode();
+            let skip = layout::GENERATION..layout::BODY;
+            for (i, byte) in bytes.iter().enumerate().filter(|(i, _)| !skip.contains(i)) {
+                self.byte(i).store(*byte, Ordering::Relaxed);
+            }
+            // The levels are part of the checksum, so they are stored before the even generation says that the page
+            // is whole; a component that sees one reads the page before it makes a ring. Release: after the body.
+            for (i, level) in page.levels.iter().enumerate() {
+                self.byte(layout::LEVELS + i).store(*level, Ordering::Release);
+            }
+        });
     }
 
     /// Begins a session: new id, new key, new folder. Running components begin to record within milliseconds.

@@ -1,7 +1,7 @@
 //! The protocol of a ring: two indices, who stores them, and in which order.
 //!
 //! No bytes here: `memory.rs` has those, `emit.rs` and `drain.rs` join the two. The loom models in
-//! `engine/tests/loom.rs` compile this very file.
+//! `engine/tests/loom/` compile this very file.
 //!
 //! ```text
 //!            tail                      head
@@ -110,6 +110,28 @@ pub(crate) fn limit(head: u64, tail: u64, capacity: u64, ready: u64, woken: bool
 #[inline]
 pub(crate) fn wants_growth(head: u64, ready: u64, capacity: u64) -> bool {
     ready < capacity && head >= ready / 2
+}
+
+/// Adds pages to a ring of `capacity` bytes, `step` at a time, until at least `to` data bytes are ready. One caller at
+/// a time.
+///
+/// `populate` makes the pages of a range part of this address space, for every thread; only then is `ready` raised.
+pub(crate) fn grow<E>(
+    ready: &AtomicU64,
+    to: u64,
+    capacity: u64,
+    step: u64,
+    mut populate: impl FnMut(u64, u64) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut from = ready.load(Ordering::Relaxed);
+    while from < to.min(capacity) {
+        let next = (from + step).min(capacity);
+        populate(from, next)?;
+        from = next;
+        // Relaxed: whoever sees it finds the pages there, which the kernel has seen to.
+        ready.store(from, Ordering::Relaxed);
+    }
+    Ok(())
 }
 
 #[cfg(all(test, not(loom)))]

@@ -11,6 +11,7 @@ use rustix::fs::{FallocateFlags, fallocate, ftruncate};
 use rustix::mm::Advice;
 use tracewell_schema::format::ring as layout;
 
+use super::cursor;
 use crate::sigbus::Guarded;
 
 /// Data bytes that a new ring has: enough for thousands of events, and made in less than a tenth of a millisecond.
@@ -96,14 +97,8 @@ impl RingMemory {
 
     /// Makes at least `to` data bytes ready. One caller at a time (`Ring::grow`).
     pub(crate) fn grow(&self, to: u64) -> io::Result<()> {
-        let mut ready = self.ready();
-        while ready < to.min(self.capacity) {
-            let next = (ready + STEP).min(self.capacity);
-            self.populate(layout::PAGE as u64 + ready, layout::PAGE as u64 + next)?;
-            self.ready.store(next, Ordering::Relaxed);
-            ready = next;
-        }
-        Ok(())
+        let page = layout::PAGE as u64;
+        cursor::grow(&self.ready, to, self.capacity, STEP, |from, to| self.populate(page + from, page + to))
     }
 
     /// Whether the file was cut under the mapping, so that memory of our own is in its place (`sigbus.rs`): of the

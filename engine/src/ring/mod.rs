@@ -1,6 +1,7 @@
 //! One thread's ring: how its records get from `emit!` to the drain.
 //!
-//! The protocol (who stores which index, in which order) is in `cursor.rs`, the bytes are in `memory.rs`. The
+//! The protocol (who stores which index, in which order) is in `cursor.rs`, who may touch the ring in `gate.rs` and
+//! `life.rs`, the bytes are in `memory.rs`. The
 //! *audit boundary is this folder and `thread.rs`*: a mistake in the arithmetic of the safe code here can break
 //! the facts that the unsafe blocks rely on.
 //!
@@ -18,11 +19,13 @@
 //! * `[tail, head)` is exactly what is committed and not yet in a segment. A killed process leaves it in the file.
 
 pub(crate) mod cursor;
-#[cfg(not(loom))]
+pub(crate) mod gate;
+pub(crate) mod life;
 pub(crate) mod memory;
 
-#[cfg(not(loom))]
-pub(crate) use shared::{FREE, Ring, Waker};
+pub(crate) mod ticket;
 
-#[cfg(not(loom))]
+pub(crate) use life::FREE;
+pub(crate) use shared::{Ring, Waker};
+
 mod shared;

@@ -13,13 +13,9 @@ use tracewell_schema::format::record::LossReason;
 use tracewell_schema::format::ring::{self as layout, RingCounters, RingHeader, RingInfo};
 
 use super::cursor::Cursor;
+use super::life::{self, FREE};
 use super::memory::RingMemory;
 use crate::thread::Producer;
-
-/// State words of a ring, as in FORMAT.md section 5.
-pub(crate) const FREE: u32 = 0;
-pub(crate) const ACTIVE: u32 = 1;
-pub(crate) const CLOSING: u32 = 2;
 
 /// A ring and what this process knows of it.
 #[derive(Debug)]
@@ -157,7 +153,7 @@ impl Ring {
         };
         self.memory().write_static(&header.encode());
         // Before the view is one of this claim; see `has_ended`.
-        self.thread_gone.store(false, Ordering::Relaxed);
+        life::begin(&self.thread_gone);
         *self.drain.lock() = DrainView {
             read: start,
             sequence: 0,
@@ -171,38 +167,31 @@ impl Ring {
         *self.told.lock() = [0; 8];
         self.interrupted.store(0, Ordering::Relaxed);
         self.producer.store(producer, Ordering::Relaxed);
-        // Release: whoever sees the ring active sees its identity and zero counters.
-        self.set_state(ACTIVE);
+        life::activate(self.memory().state());
+        life::activate(&self.state);
     }
 
-    /// For the drain: the thread of the present claim is gone, and its end is not told yet. From then on, until the
-    /// drain tells it, nobody can claim the ring.
+    /// For the drain: see [`life::has_ended`].
     pub(crate) fn has_ended(&self) -> bool {
-        // Under the lock: a view that is not finished is of a claim that has set `thread_gone` to false before. While
-        // the drain looks at a ring whose end it has told, the writer may free it and another thread claim it.
         let view = self.drain.lock();
-        // Acquire: who sees the thread gone sees its last head.
-        !view.finished && self.thread_gone.load(Ordering::Acquire)
+        life::has_ended(view.finished, &self.thread_gone)
     }
 
     /// The drain has released everything of a thread that is gone: ready for the next one.
     pub(crate) fn set_free(&self) {
         self.producer.store(std::ptr::null_mut(), Ordering::Relaxed);
-        self.set_state(FREE);
+        life::free(self.memory().state());
+        life::free(&self.state);
     }
 
     /// Tells readers of the file that the owner is gone but not all is drained.
     pub(crate) fn set_closing(&self) {
-        self.set_state(CLOSING);
-    }
-
-    fn set_state(&self, state: u32) {
-        self.memory().state().store(state, Ordering::Release);
-        self.state.store(state, Ordering::Release);
+        life::close(self.memory().state());
+        life::close(&self.state);
     }
 
     pub(crate) fn state(&self) -> u32 {
-        self.state.load(Ordering::Acquire)
+        life::state(&self.state)
     }
 
     /// Whether another process has cut or emptied the file: what is in it from then on is nobody's. Nothing is taken from
@@ -379,7 +368,7 @@ mod tests {
         for id in 1..4 {
             ring.claim(RingInfo { ring: id, ..RingInfo::default() }, [0; 16], std::ptr::null_mut());
             assert!(!ring.has_ended(), "claim {id}: its thread lives, though the one before is gone");
-            ring.thread_gone.store(true, Ordering::Release);
+            life::end(&ring.thread_gone);
             assert!(ring.has_ended());
             ring.drain.lock().finished = true;
             ring.set_closing();

@@ -12,8 +12,9 @@ use crate::config::Config;
 use crate::control::Control;
 use crate::error::AttachError;
 use crate::orphans::Orphans;
+use crate::ring::gate::{self, NO_SESSION};
 use crate::state::State;
-use crate::thread::{self, NO_SESSION, Refusal};
+use crate::thread::{self, Refusal};
 use crate::{boot, drain, emit};
 
 /// Every tracer, for the end of the process.
@@ -210,8 +211,9 @@ impl Inner {
 
     /// From now on no emit uses the rings of `epoch`; see `state.rs`, "Closing".
     pub(crate) fn retire_epoch(&self, epoch: u64) {
-        let _ = self.epoch.compare_exchange(epoch, NO_SESSION, Ordering::SeqCst, Ordering::Relaxed);
         let mut session = self.state.lock();
+        // Under the lock: the drain may find the session over before `begin`, which started it, has stored the epoch.
+        gate::retire(&self.epoch, epoch);
         session.closing.retain(|s| !s.is_closed());
         if let Some(state) = &session.state
             && state.epoch == epoch

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Sanitizers, on the nightly toolchain and without suppressions: `thread` runs engine/tests/race (what it judges, and why,
+# is said there), `address` runs the tests of engine, schema, reader and tests. Without a word: both.
+# RACE_SECONDS is how long each program of `thread` runs.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+which="${1:-both}"
+case "$which" in
+  thread | address | both) ;;
+  *) echo "usage: ci/sanitize.sh [thread|address]" >&2; exit 2 ;;
+esac
+toolchain=nightly
+if ! rustup toolchain list | grep -q "^$toolchain"; then
+  rustup toolchain install "$toolchain" --profile minimal || {
+    echo "ci/sanitize.sh: the sanitizers need the nightly toolchain, which rustup could not install;" \
+      "where it is missing nothing here can be checked" >&2
+    exit 1
+  }
+fi
+target=$(rustc "+$toolchain" -vV | sed -n 's/^host: //p')
+export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=line-tables-only
+built="${CARGO_TARGET_DIR:-target}"
+if [ "$which" != address ]; then
+  # `--target`: build scripts and macros are compiled without the sanitizer.
+  RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer --cfg tsan" \
+    cargo "+$toolchain" test -p tracewell --test race --target "$target" --target-dir "$built/tsan"
+fi
+if [ "$which" != thread ]; then
+  RUSTFLAGS="-Zsanitizer=address" \
+    cargo "+$toolchain" test -p tracewell -p tracewell-schema -p tracewell-reader -p tracewell-tests \
+    --lib --bins --tests --target "$target" --target-dir "$built/asan"
+fi

@@ -1,0 +1,97 @@
+//! Real threads on real processors under ThreadSanitizer. Run by `ci/sanitize.sh`, which compiles with `--cfg tsan` on the
+//! nightly toolchain. The standard library there is not instrumented, so its own locks, `Arc` and `OnceLock` give reports
+//! that are none. Hence two programs, each judged where a report can be believed:
+//!
+//! * `protocol`: the very files that the engine compiles, with plain bytes between them, and threads that share nothing
+//!   else and end by `pthread_join`. Any report fails.
+//! * `engine`: the whole engine, emitting, draining, flushing, with threads that come and go. A report fails if one of its
+//!   addresses is in the mapping of a ring: that is all memory that emit and drain share without a lock.
+//!
+//! And `mutant`, which is `protocol` with the commit stored Relaxed, must be reported.
+#![cfg_attr(not(tsan), allow(unused))]
+
+#[cfg(tsan)]
+mod engine;
+#[cfg(tsan)]
+mod protocol;
+
+#[cfg(tsan)]
+#[path = "../../src/ring/cursor.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod cursor;
+#[cfg(tsan)]
+#[path = "../../src/ring/gate.rs"]
+#[allow(dead_code)]
+mod gate;
+#[cfg(tsan)]
+#[path = "../../src/ring/life.rs"]
+mod life;
+#[cfg(tsan)]
+#[path = "../../src/orphans.rs"]
+mod orphans;
+#[cfg(tsan)]
+#[path = "../../src/control/sequence.rs"]
+mod sequence;
+#[cfg(tsan)]
+#[path = "../../src/sync.rs"]
+mod sync;
+#[cfg(tsan)]
+#[path = "../../src/ring/ticket.rs"]
+mod ticket;
+
+/// Seconds that each program runs, unless `RACE_SECONDS` says otherwise.
+const SECONDS: u64 = 12;
+
+#[cfg(not(tsan))]
+fn main() {
+    println!("race: nothing to do without ThreadSanitizer; run ci/sanitize.sh");
+}
+
+#[cfg(tsan)]
+fn main() {
+    let args: Vec<String> = std::env::args().collect();
+    let seconds =
+        std::env::var("RACE_SECONDS").map_or(SECONDS, |text| text.parse().expect("RACE_SECONDS=number"));
+    let time = std::time::Duration::from_secs(seconds);
+    match args.get(1).map(String::as_str) {
+        Some("protocol") => protocol::run(time, false),
+        Some("mutant") => protocol::run(time, true),
+        Some("engine") => engine::run(time, std::path::Path::new(&args[2])),
+        _ => judge(),
+    }
+}
+
+/// Runs the three programs and judges their reports.
+#[cfg(tsan)]
+fn judge() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let reports = |name: &str| {
+        let log = place.path().join(name);
+        let status = std::process::Command::new(std::env::current_exe().expect("this program"))
+            .arg(name)
+            .arg(place.path())
+            .env("TSAN_OPTIONS", format!("exitcode=0 history_size=4 log_path={}", log.display()))
+            .status()
+            .expect("started");
+        assert!(status.success(), "{name}: {status}");
+        let files = std::fs::read_dir(place.path()).expect("the place").flatten();
+        let own = files.filter(|file| file.file_name().to_string_lossy().starts_with(&format!("{name}.")));
+        own.map(|file| std::fs::read_to_string(file.path()).expect("a report")).collect::<String>()
+    };
+    let protocol = reports("protocol");
+    assert!(!protocol.contains("WARNING: ThreadSanitizer"), "protocol:\n{protocol}");
+    let mutant = reports("mutant");
+    assert!(mutant.contains("ThreadSanitizer: data race"), "a commit stored Relaxed was not noticed");
+    let all = reports("engine");
+    let rings = engine::rings(place.path());
+    let all: Vec<&str> = all.split("WARNING: ThreadSanitizer: ").skip(1).collect();
+    let of_rings: Vec<&&str> = all.iter().filter(|report| engine::is_of(report, &rings)).collect();
+    assert!(of_rings.is_empty(), "{} reports of ring memory, the first:\n{}", of_rings.len(), of_rings[0]);
+    println!(
+        "race: no report of the protocol, {} of its mutant, none of {} rings of the engine ({} elsewhere, where the \
+         standard library is not instrumented)",
+        mutant.matches("WARNING: ThreadSanitizer").count(),
+        rings.len(),
+        all.len()
+    );
+}

@@ -2,6 +2,7 @@ use tracewell_schema::catalog::ErrorRaised;
 
 use super::*;
 use crate::control::EnableRequest;
+use crate::dirs::Dirs;
 use crate::emit;
 
 #[test]

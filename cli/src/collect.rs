@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tracewell::adopt::{self, Adopted, Left, Pass, Why};
+use tracewell::adopt::{self, Adopted, Pass, Why};
 
 use crate::explain::count;
 use crate::output::{Failure, Out, advice, note, number, safe, size};
@@ -98,8 +98,10 @@ impl Teller {
             if self.json {
                 let (component, pid) = left.process.clone().unzip();
                 let why = sentence(&left.why);
-                out.line(json!({"left": {"folder": left.folder.display().to_string(), "component": component,
-                    "pid": pid, "why": code, "explanation": why}}))?;
+                out.line(
+                    json!({"left": {"folder": left.folder.display().to_string(), "component": component,
+                    "pid": pid, "why": code, "explanation": why}}),
+                )?;
             } else {
                 let who = left
                     .process
@@ -129,12 +131,8 @@ impl Teller {
 }
 
 fn adopted_text(adopted: &Adopted) -> String {
-    let mut text = format!(
-        "Adopted: {} pid {}: {}",
-        safe(&adopted.component),
-        adopted.pid,
-        events(adopted.events)
-    );
+    let mut text =
+        format!("Adopted: {} pid {}: {}", safe(&adopted.component), adopted.pid, events(adopted.events));
     if adopted.lost != 0 {
         text += &format!("; it had lost {}", number(adopted.lost));
     }

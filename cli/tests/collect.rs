@@ -228,8 +228,11 @@ fn a_killed_collector_loses_nothing_and_doubles_nothing() {
         assert!(after.stdout == before.stdout, "{call} {when}: another trace of {pid}");
         assert_eq!(after.code, 0, "{call} {when}: {}", after.stderr);
         assert!(!folder.join("process").exists(), "{call} {when}");
-        let open: Vec<_> =
-            place.segments().into_iter().filter(|path| path.extension().is_some_and(|e| e == "open")).collect();
+        let open: Vec<_> = place
+            .segments()
+            .into_iter()
+            .filter(|path| path.extension().is_some_and(|e| e == "open"))
+            .collect();
         let of_it = |path: &PathBuf| path.to_str().unwrap().contains(&format!("_pid{pid}_"));
         let of_it: Vec<_> = open.iter().filter(|path| of_it(path)).collect();
         assert!(of_it.len() <= 1, "{call} {when}: more than the process itself left: {of_it:?}");
@@ -412,13 +415,15 @@ fn who_reads_keeps_the_rings() {
     let trace = tracewell_reader::Trace::open(&[place.base()], &[place.ring_root()]).unwrap();
     let said = collect(&place, 0);
     assert_eq!(said.len(), 2, "{said:?}");
-    assert_eq!((&said[0]["adopted"]["removed"], &said[1]["left"]["why"]), (&false.into(), &"being_read".into()));
+    assert_eq!(
+        (&said[0]["adopted"]["removed"], &said[1]["left"]["why"]),
+        (&false.into(), &"being_read".into())
+    );
     let segments = place.segments();
     let again = collect(&place, 0);
     assert_eq!(again.len(), 1, "it has nothing more to tell: {again:?}");
     assert_eq!(place.segments(), segments);
-    let summary =
-        trace.read(&tracewell_reader::Filter::default(), |_| Ok::<(), std::io::Error>(())).unwrap();
+    let summary = trace.read(&tracewell_reader::Filter::default(), |_| Ok::<(), std::io::Error>(())).unwrap();
     assert_eq!(summary.events as usize, before.stdout.lines().count());
     assert!(summary.is_complete(), "{summary:?}");
     drop(trace);
@@ -435,7 +440,8 @@ fn rings_of_another_trace_directory_are_left() {
     std::fs::set_permissions(runtime.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
     // Both keep their rings in the same folder.
     let dead = |place: &Place| {
-        let tracer = tracewell::Tracer::builder("scanner").dir(place.base()).ring_dir(runtime.path()).attach();
+        let tracer =
+            tracewell::Tracer::builder("scanner").dir(place.base()).ring_dir(runtime.path()).attach();
         tracer.unwrap()
     };
     let (one, two) = (dead(&place), dead(&other));

@@ -6,8 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use support::Place;
 
-const COMMANDS: [&str; 9] =
-    ["", "enable", "disable", "status", "read", "watch", "demo", "collect", "purge"];
+const COMMANDS: [&str; 9] = ["", "enable", "disable", "status", "read", "watch", "demo", "collect", "purge"];
 
 /// The lines below "Examples:", without what is said of them.
 fn examples(place: &Place, command: &str) -> Vec<String> {

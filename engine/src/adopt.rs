@@ -166,7 +166,8 @@ impl<'a> Place<'a> {
             None => {
                 let settings = Settings::load(dirs).and_then(|settings| settings.to_request());
                 // Settings that make no sense delete nothing.
-                let nothing = EnableRequest { max_total: 0, max_age: Duration::ZERO, ..EnableRequest::default() };
+                let nothing =
+                    EnableRequest { max_total: 0, max_age: Duration::ZERO, ..EnableRequest::default() };
                 let request = settings.unwrap_or(nothing);
                 (request.segment_bytes, request.max_total, request.max_age)
             }
@@ -222,7 +223,9 @@ impl Candidate<'_> {
         let why = match done {
             Ok(()) => return,
             // Its process, or another collector, has removed it meanwhile.
-            Err(Why::Failed(e)) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::Interrupted) => {
+            Err(Why::Failed(e))
+                if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::Interrupted) =>
+            {
                 return;
             }
             Err(why) => why,

@@ -35,9 +35,13 @@ pub(crate) fn run(args: &AccessArgs) -> Result<(), String> {
     let own = std::env::current_exe().map_err(|e| e.to_string())?;
     let command = args.command.clone().unwrap_or_else(|| own.with_file_name("tracewell"));
     if !command.is_file() {
-        return Err(format!("{} is missing: cargo build -p tracewell-cli, or name it with --command", command.display()));
+        return Err(format!(
+            "{} is missing: cargo build -p tracewell-cli, or name it with --command",
+            command.display()
+        ));
     }
-    let tell = |what: String| format!("access: {what}\nrepeat with: faults access --count {count} --seed {seed}");
+    let tell =
+        |what: String| format!("access: {what}\nrepeat with: faults access --count {count} --seed {seed}");
     off(&own).map_err(tell)?;
     let opens = every_open(&own, &command).map_err(tell)?;
     let modes = modes(&own, &command).map_err(tell)?;
@@ -54,8 +58,15 @@ pub(crate) fn run(args: &AccessArgs) -> Result<(), String> {
         grouped(lives)
     );
     let line = format!("faults access --count {count} --seed {seed}");
-    Report { test: "access (T-18)".into(), unit: "races".into(), count: races, seed: Some(seed), result, command: line }
-        .print();
+    Report {
+        test: "access (T-18)".into(),
+        unit: "races".into(),
+        count: races,
+        seed: Some(seed),
+        result,
+        command: line,
+    }
+    .print();
     Ok(())
 }
 
@@ -73,7 +84,11 @@ impl Scene {
 
     fn component(&self, life: Life) -> Command {
         let mut command = Command::new(&self.own);
-        command.arg("access-component").arg(life.name()).arg(self.place.dirs.base()).arg(self.place.dirs.ring_root());
+        command
+            .arg("access-component")
+            .arg(life.name())
+            .arg(self.place.dirs.base())
+            .arg(self.place.dirs.ring_root());
         command
     }
 
@@ -192,15 +207,14 @@ fn every_open(own: &Path, command: &Path) -> Result<u64, String> {
 /// Modes under a umask of 0 and with a default ACL that gives everything to another user.
 fn modes(own: &Path, command: &Path) -> Result<u64, String> {
     let scene = Scene::new(own, command);
-    let (top, ring_root) = (scene.place.beside(""), scene.place.dirs.ring_root().to_owned());
-    let above_rings = ring_root.parent().ok_or("no folder above the rings")?.to_owned();
+    let top = scene.place.beside("");
     let mut looked = 0;
     // The folder of all rings is shared with other tests: the rings go below one of this test.
     let rings = tempfile::tempdir_in("/dev/shm").map_err(|e| e.to_string())?;
-    drop(above_rings);
     let scene = Scene { place: with_rings(scene.place, rings.path()), ..scene };
     for dir in [&top, &rings.path().to_owned()] {
-        let acl = Command::new("setfacl").args(["-d", "-m", "u:65534:rwx,g::rwx,o::rwx,m::rwx"]).arg(dir).status();
+        let acl =
+            Command::new("setfacl").args(["-d", "-m", "u:65534:rwx,g::rwx,o::rwx,m::rwx"]).arg(dir).status();
         match acl {
             Ok(status) if status.success() => {}
             Ok(status) => return Err(format!("setfacl on {}: {status}", dir.display())),

@@ -29,8 +29,21 @@ pub(crate) struct AdoptArgs {
 
 /// System calls at which collectors are killed.
 const CALLS: [&str; 15] = [
-    "openat", "write", "fdatasync", "rename,renameat,renameat2", "fsync", "pwrite64", "unlink,unlinkat", "flock",
-    "fcntl", "getdents64", "pread64", "mkdir,mkdirat", "fchmod,fchmodat", "close", "rmdir",
+    "openat",
+    "write",
+    "fdatasync",
+    "rename,renameat,renameat2",
+    "fsync",
+    "pwrite64",
+    "unlink,unlinkat",
+    "flock",
+    "fcntl",
+    "getdents64",
+    "pread64",
+    "mkdir,mkdirat",
+    "fchmod,fchmodat",
+    "close",
+    "rmdir",
 ];
 
 /// What the rounds did.
@@ -73,7 +86,8 @@ pub(crate) fn run(args: &AdoptArgs) -> Result<(), String> {
     );
     let command = format!("faults adopt --count {done} --seed {seed}");
     let count = sums.producers + sums.collectors;
-    Report { test: "adopt (T-13)".into(), unit: "kills".into(), count, seed: Some(seed), result, command }.print();
+    Report { test: "adopt (T-13)".into(), unit: "kills".into(), count, seed: Some(seed), result, command }
+        .print();
     Ok(())
 }
 
@@ -151,8 +165,8 @@ impl Round {
             command.arg(format!("--inject={call}:signal=KILL:when={when}"));
             command.arg(own.get_program()).args(own.get_args()).arg("--once");
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-            let child = Self::spawn(&mut command)?;
-            let status = { child }.0.wait().map_err(|e| e.to_string())?;
+            let mut child = Self::spawn(&mut command)?;
+            let status = child.0.wait().map_err(|e| e.to_string())?;
             if status.code().is_none() {
                 sums.at_calls += 1;
                 sums.collectors += 1;
@@ -226,7 +240,10 @@ impl Round {
         for _ in 0..20 {
             let both = std::thread::scope(|scope| {
                 let other = scope.spawn(|| adopt::pass(&dirs, &mut || false));
-                [adopt::pass(&dirs, &mut || false), other.join().unwrap_or_else(|_| Ok(adopt::Pass::default()))]
+                [
+                    adopt::pass(&dirs, &mut || false),
+                    other.join().unwrap_or_else(|_| Ok(adopt::Pass::default())),
+                ]
             });
             for pass in both {
                 let pass = pass.map_err(|e| e.to_string())?;

@@ -14,6 +14,7 @@ mod kill;
 mod oracle;
 mod random;
 mod report;
+mod secrets;
 mod shutdown;
 mod sigbus;
 mod space;
@@ -46,6 +47,10 @@ enum Test {
     AdoptCollector(adopt::CollectorArgs),
     #[command(hide = true)]
     AdoptProducer(adopt::ProducerArgs),
+    /// Pushes secrets through everything and searches for them (T-19).
+    Secrets(secrets::SecretsArgs),
+    #[command(hide = true)]
+    SecretsComponent(secrets::ComponentArgs),
     /// Kills processes before and after each of their system calls (T-3).
     Calls(calls::CallsArgs),
     /// Lets processes work in the same place, one system call at a time (T-13).
@@ -80,6 +85,8 @@ fn main() -> ExitCode {
         Test::Adopt(args) => adopt::run(&args),
         Test::AdoptCollector(args) => adopt::collect(&args),
         Test::AdoptProducer(args) => adopt::produce(&args),
+        Test::Secrets(args) => secrets::run(&args),
+        Test::SecretsComponent(args) => secrets::component(&args),
         Test::Calls(args) => calls::run(&args),
         Test::Duel(args) => duel::run(&args),
         Test::Kill(args) => kill::run(&args),

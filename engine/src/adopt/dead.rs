@@ -80,8 +80,8 @@ impl Folder {
                     found.damage.push(format!("{name}: ring of another process"));
                 }
                 // Free: its counters are in a segment.
-                Ok(Some(left))
-                    if left.header.state == ring::FREE && left.header.head == left.header.tail => {}
+                Ok(Some(left)) if left.header.state == ring::FREE && left.header.head == left.header.tail => {
+                }
                 Ok(Some(left)) if left.header.info.ring == 0 => {
                     found.damage.push(format!("{name}: ring without a number"));
                 }

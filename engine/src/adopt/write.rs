@@ -7,7 +7,6 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-use tracewell_schema::Schema;
 use tracewell_schema::format::block::{
     self, BlockHeader, BlockKind, Codec, FLAG_RECOVERED, FLAG_UNVERIFIED, Unpacker, compress_block,
     compress_columns,
@@ -15,9 +14,10 @@ use tracewell_schema::format::block::{
 use tracewell_schema::format::columns::{Encoder, Layout};
 use tracewell_schema::format::crc;
 use tracewell_schema::format::process::{ProcessFile, encode_schema_payload_item};
-use tracewell_schema::format::record::Records;
+use tracewell_schema::format::record::{Record, Records};
 use tracewell_schema::format::ring::{RingCounters, RingHeader};
 use tracewell_schema::format::segment::{self, SegmentHeader, parse_file_name};
+use tracewell_schema::{DecodeError, Schema};
 
 use super::dead::{Folder, Part};
 use crate::fs;
@@ -39,7 +39,10 @@ impl Context for Told {
 
     fn schemas(&self, from: usize) -> (Vec<u8>, usize) {
         let items = self.schemas.iter().skip(from);
-        (items.flat_map(|(index, blob)| encode_schema_payload_item(*index, blob)).collect(), self.schemas.len())
+        (
+            items.flat_map(|(index, blob)| encode_schema_payload_item(*index, blob)).collect(),
+            self.schemas.len(),
+        )
     }
 
     fn counters(&self) -> Vec<RingCounters> {
@@ -109,7 +112,7 @@ pub(super) struct Written {
 
 /// What was written.
 #[derive(Default)]
-pub(super) struct Result {
+pub(super) struct Outcome {
     /// By ring, in the order of the folder's.
     pub(super) rings: Vec<Written>,
     pub(super) events: u64,
@@ -129,7 +132,7 @@ pub(super) fn write(
     is_unverified: bool,
     segment_bytes: u64,
     must_stop: &mut dyn FnMut() -> bool,
-) -> io::Result<Result> {
+) -> io::Result<Outcome> {
     let before = Before::find(session, process)?;
     let flags = FLAG_RECOVERED | if is_unverified { FLAG_UNVERIFIED } else { 0 };
     // Where its first segments have gone by retention, this one must not look like the first.
@@ -139,7 +142,7 @@ pub(super) fn write(
     let rotation = Rotation { bytes: segment_bytes, age: Duration::MAX };
     let place = Place { folder: session, file: None, made: &mut made };
     let mut writer = SegmentWriter::of_the_dead(place, process.identity.clone(), rotation, number, flags);
-    let mut result = Result::default();
+    let mut result = Outcome::default();
     let written = fill(&mut writer, &mut result, process, folder, &before, must_stop);
     result.bytes = writer.written;
     if written.is_err() {
@@ -158,7 +161,7 @@ pub(super) fn write(
 
 fn fill(
     writer: &mut SegmentWriter<Place<'_>>,
-    result: &mut Result,
+    result: &mut Outcome,
     process: &ProcessFile,
     folder: &Folder,
     before: &Before,
@@ -272,19 +275,18 @@ impl Coder {
             payload_crc: crc(&self.stored),
             ..BlockHeader::default()
         };
-        let same = |(a, b): (Option<_>, Option<_>)| match (a, b) {
-            (Some(Ok(a)), Some(Ok(b))) => {
-                let (a, b): (tracewell_schema::format::record::Record<'_>, _) = (a, b);
-                (a.header, a.payload, a.offset) == (b.header, b.payload, b.offset)
-            }
+        let mut ours = Records::new(raw);
+        let is_same = |theirs: DecodedRecord<'_>, ours: Option<DecodedRecord<'_>>| match (theirs, ours) {
+            (Ok(a), Some(Ok(b))) => (a.header, a.payload, a.offset) == (b.header, b.payload, b.offset),
             _ => false,
         };
-        let mut ours = Records::new(raw);
         self.unpacker.unpack(&header, &self.stored, &mut self.again).is_ok()
-            && Records::new(&self.again).all(|theirs| same((Some(theirs), ours.next())))
+            && Records::new(&self.again).all(|theirs| is_same(theirs, ours.next()))
             && ours.next().is_none()
     }
 }
+
+type DecodedRecord<'a> = Result<Record<'a>, DecodeError>;
 
 /// The segments that a process has already.
 #[derive(Default)]
@@ -326,7 +328,9 @@ impl Before {
         let Ok(len) = file.metadata().map(|meta| meta.len()) else { return true };
         while at + block::HEADER_LEN as u64 <= len {
             let read = file.read_exact_at(&mut bytes, at).map_err(drop);
-            let Ok(header) = read.and_then(|()| BlockHeader::decode(&bytes).map_err(drop)) else { return true };
+            let Ok(header) = read.and_then(|()| BlockHeader::decode(&bytes).map_err(drop)) else {
+                return true;
+            };
             let end = at + block::HEADER_LEN as u64 + header.padded_len();
             if end > len {
                 break;

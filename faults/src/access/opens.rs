@@ -30,7 +30,8 @@ pub(super) fn parse(line: &str) -> Option<Call> {
     }
     let path = quoted(args).map(|(before, named)| {
         // `5</some/folder>, ` or `AT_FDCWD</here>, `.
-        let folder = before.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map_or("/", |(dir, _)| dir);
+        let folder =
+            before.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map_or("/", |(dir, _)| dir);
         Path::new(folder).join(named)
     });
     Some(Call { name: name.into(), path: path.unwrap_or_default(), args: args.into(), line: line.into() })
@@ -57,7 +58,8 @@ impl Call {
     }
 
     pub(super) fn makes_thread_or_socket(&self) -> bool {
-        ["clone", "clone3", "fork", "vfork", "socket", "socketpair", "memfd_create"].contains(&self.name.as_str())
+        ["clone", "clone3", "fork", "vfork", "socket", "socketpair", "memfd_create"]
+            .contains(&self.name.as_str())
     }
 
     fn writes(&self) -> bool {
@@ -96,9 +98,11 @@ impl Call {
                 .then_some("writes outside of what it was given");
         }
         if self.name.starts_with("mkdir") {
-            return (is_ours && !self.args.ends_with(", 0700")).then_some("makes a folder with another mode than 0700");
+            return (is_ours && !self.args.ends_with(", 0700"))
+                .then_some("makes a folder with another mode than 0700");
         }
-        (self.name.starts_with("mknod") || self.name.starts_with("symlink")).then_some("makes what nobody asked for")
+        (self.name.starts_with("mknod") || self.name.starts_with("symlink"))
+            .then_some("makes what nobody asked for")
     }
 }
 
@@ -126,7 +130,10 @@ mod tests {
         ] {
             assert_eq!(fault(&good.replace(part, with)), Some(what), "{part}");
         }
-        assert_eq!(fault(r#"mkdir("/base/x", 0777) = 0"#), Some("makes a folder with another mode than 0700"));
+        assert_eq!(
+            fault(r#"mkdir("/base/x", 0777) = 0"#),
+            Some("makes a folder with another mode than 0700")
+        );
         assert_eq!(fault(r#"mkdirat(AT_FDCWD</>, "/base/x", 0700) = 0"#), None);
         assert!(parse(r#"1 openat(AT_FDCWD</>, "/base/x", O_RDONLY) = -1 ENOENT (No such file)"#).is_none());
         assert!(parse("1 +++ exited with 0 +++").is_none());

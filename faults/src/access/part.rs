@@ -61,7 +61,12 @@ pub(crate) fn component(args: &ComponentArgs) -> Result<(), String> {
     }
     let dirs = Dirs::resolve(Some(&args.dir)).map_err(|e| e.to_string())?.with_ring_root(args.rings.clone());
     let control = Control::open(&dirs).map_err(|e| e.to_string())?.ok_or("no control page")?;
-    let request = EnableRequest { levels: [5; 32], segment_bytes: 64 << 10, max_total: 1 << 20, ..EnableRequest::default() };
+    let request = EnableRequest {
+        levels: [5; 32],
+        segment_bytes: 64 << 10,
+        max_total: 1 << 20,
+        ..EnableRequest::default()
+    };
     for session in 0..2 {
         control.enable(&dirs, &request).map_err(|e| e.to_string())?;
         std::thread::scope(|scope| {
@@ -113,7 +118,9 @@ pub(crate) fn attack(args: &AttackerArgs) -> Result<(), String> {
                 }
             }
             // Only what is its own: the folder is sticky.
-            if std::fs::remove_file(&path).is_err() && std::fs::symlink_metadata(&path).is_ok_and(|m| is_own(&m)) {
+            if std::fs::remove_file(&path).is_err()
+                && std::fs::symlink_metadata(&path).is_ok_and(|m| is_own(&m))
+            {
                 let _ = std::fs::remove_dir_all(&path);
             }
         }

@@ -20,7 +20,12 @@ use crate::random::Random;
 const ATTACKER: u32 = 65_534;
 
 fn request() -> EnableRequest {
-    EnableRequest { levels: [5; 32], segment_bytes: 64 << 10, max_total: 256 << 10, ..EnableRequest::default() }
+    EnableRequest {
+        levels: [5; 32],
+        segment_bytes: 64 << 10,
+        max_total: 256 << 10,
+        ..EnableRequest::default()
+    }
 }
 
 fn emit_some(tracer: &Tracer, count: u64) {
@@ -47,7 +52,8 @@ fn live(base: &Path, rings: &Path, command: &Path) {
         let _ = control.disable();
     }
     let _ = adopt::pass(&dirs, &mut || false);
-    let purge = Command::new(command).args(["purge", "--yes", "--dir"]).arg(base).stdin(Stdio::null()).output();
+    let purge =
+        Command::new(command).args(["purge", "--yes", "--dir"]).arg(base).stdin(Stdio::null()).output();
     drop(purge);
 }
 
@@ -123,7 +129,8 @@ fn names(dirs: &Dirs) -> Vec<PathBuf> {
         std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
     };
     let mut all = Vec::new();
-    for entry in below(dirs.base()).into_iter().chain(below(dirs.ring_root())).chain(below(&dirs.sessions())) {
+    for entry in below(dirs.base()).into_iter().chain(below(dirs.ring_root())).chain(below(&dirs.sessions()))
+    {
         // `sessions` is on the way to others: who may change it is this very user.
         if entry != dirs.sessions() {
             all.extend(below(&entry));
@@ -167,8 +174,14 @@ fn swap(dirs: &Dirs, canary: &Canary, count: u64, seed: u64, swaps: &AtomicU64, 
             }
             // Back, unless somebody has made that name again.
             let _ = std::fs::remove_file(path);
-            if rustix::fs::renameat_with(rustix::fs::CWD, &aside, rustix::fs::CWD, path, rustix::fs::RenameFlags::NOREPLACE)
-                .is_err()
+            if rustix::fs::renameat_with(
+                rustix::fs::CWD,
+                &aside,
+                rustix::fs::CWD,
+                path,
+                rustix::fs::RenameFlags::NOREPLACE,
+            )
+            .is_err()
             {
                 let _ = std::fs::remove_file(&aside);
                 let _ = std::fs::remove_dir_all(&aside);

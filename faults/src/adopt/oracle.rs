@@ -45,7 +45,11 @@ pub(super) fn read(base: &Path, rings: &Path) -> Result<(Seen, Summary), String>
 
 /// Of these lanes, whose producers are dead, all that was acknowledged is there, and at most one event more.
 pub(super) fn judge(seen: &Seen, summary: &Summary, acks: &Path, lanes: &[u32]) -> Result<u64, String> {
-    if !summary.damaged.is_empty() || !summary.law.is_empty() || summary.missing != 0 || summary.lost_total() != 0 {
+    if !summary.damaged.is_empty()
+        || !summary.law.is_empty()
+        || summary.missing != 0
+        || summary.lost_total() != 0
+    {
         return Err(format!("the trace is not complete: {summary:?}"));
     }
     let mut events = 0;

@@ -286,18 +286,16 @@ impl Candidate<'_> {
             is_removed: false,
         });
         let mut damage = rings.damage.clone();
-        let moved = self.move_rings(&dead, &rings, result, &mut damage, must_stop);
-        if moved.is_err() || (result.segments == 0 && !damage.is_empty()) {
+        let done = self
+            .move_rings(&dead, &rings, result, &mut damage, must_stop)
+            .map_err(Why::from)
+            .and_then(|()| if damage.is_empty() { self.remove(&taken) } else { Err(Why::Damaged(damage)) });
+        result.is_removed = done.is_ok();
+        if done.is_err() && result.segments == 0 {
+            // Nothing has changed.
             *adopted = None;
-            moved?;
-            return Err(Why::Damaged(damage));
         }
-        if !damage.is_empty() {
-            return Err(Why::Damaged(damage));
-        }
-        self.remove(&taken)?;
-        result.is_removed = true;
-        Ok(())
+        done
     }
 
     /// Into segments, then out of the rings.
@@ -342,11 +340,14 @@ impl Candidate<'_> {
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(Why::BeingRead),
             Err(e) => return Err(Why::Failed(e.into())),
         }
-        // The process file last: without it a folder is nobody's.
-        for name in names.iter().filter(|name| *name != PROCESS_FILE) {
+        // Killed after the process file, it leaves what no process makes without one: see `remove_shell`.
+        for name in names.iter().filter(|name| *name != PROCESS_FILE && *name != SCHEMAS_FILE) {
             fs::unlink_at(folder, name)?;
         }
         fs::unlink_at(folder, PROCESS_FILE)?;
+        if names.iter().any(|name| name == SCHEMAS_FILE) {
+            fs::unlink_at(folder, SCHEMAS_FILE)?;
+        }
         rustix::fs::unlinkat(self.root, self.name, AtFlags::REMOVEDIR).map_err(io::Error::from)?;
         Ok(())
     }
@@ -354,11 +355,14 @@ impl Candidate<'_> {
     /// A folder without a process file: of a process or a collector that was killed at the worst moment, or of a process
     /// that is about to write it.
     fn remove_shell(&self, folder: &OwnedFd) -> Result<(), Why> {
-        if !fs::names_in(folder)?.is_empty() {
+        let names = fs::names_in(folder)?;
+        if names == [SCHEMAS_FILE] {
+            fs::unlink_at(folder, SCHEMAS_FILE)?;
+        } else if !names.is_empty() {
             return Err(Why::Damaged(vec!["it has no process file".into()]));
         }
         let is_young = rustix::fs::fstat(folder).is_ok_and(|stat| age_of(&stat) < YOUNG);
-        if is_young || self.pid_is_taken() {
+        if names.is_empty() && (is_young || self.pid_is_taken()) {
             return Err(Why::BeingMade);
         }
         // Fails if something is in it now.
@@ -378,6 +382,10 @@ impl Candidate<'_> {
 
 impl From<io::Error> for Why {
     fn from(error: io::Error) -> Self {
+        // Refused by us: it is not what it should be.
+        if error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none() {
+            return Self::Damaged(vec![error.to_string()]);
+        }
         Self::Failed(error)
     }
 }

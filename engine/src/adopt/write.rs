@@ -180,7 +180,6 @@ fn fill(
     let mut part = Part::default();
     for ring in &folder.rings {
         let RingHeader { head, tail, info, .. } = &ring.header;
-        writer.write_ring(info, &told)?;
         let sequence = before.sequence_at(info.ring, *tail).unwrap_or(ring.header.sequence_at_tail);
         let mut at = Written { to: *tail, sequence, damage: None };
         let mut lost = 0_u64;
@@ -214,6 +213,8 @@ fn fill(
             result.events += u64::from(part.events);
         }
         if at.damage.is_none() {
+            // Also a ring that has nothing but counts has a thread.
+            writer.write_ring(info, &told)?;
             told.counters.push(counters(&ring.header, at.sequence));
         }
         result.rings.push(at);

@@ -53,8 +53,12 @@ pub(crate) fn produce(args: &ProducerArgs) -> Result<(), String> {
         std::thread::scope(|scope| -> Result<(), String> {
             for thread in 0..args.threads {
                 let lane = args.number * LANES + (generation * args.threads + thread) % LANES;
-                let ack =
-                    File::options().write(true).create(true).truncate(false).open(ack_file(&args.acks, lane));
+                let ack = File::options()
+                    .read(true)
+                    .write(true)
+                    .create(true)
+                    .truncate(false)
+                    .open(ack_file(&args.acks, lane));
                 let ack = ack.map_err(|e| e.to_string())?;
                 let tracer = &tracer;
                 scope.spawn(move || lane_of(args, tracer, lane, &ack));

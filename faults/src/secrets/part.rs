@@ -89,24 +89,24 @@ struct Canary {
 }
 
 impl Canary {
+    const fn empty() -> Self {
+        Self { bytes: [0; 256], len: 0 }
+    }
+
+    /// In place: what is moved leaves a copy behind.
     #[inline(never)]
-    fn new(seed: u64, kind: u64, number: u64) -> Self {
-        let mut canary = Self { bytes: [0; 256], len: 0 };
+    fn make(&mut self, seed: u64, kind: u64, number: u64) -> &str {
         let shape = SHAPES[(number % SHAPES.len() as u64) as usize].as_bytes();
         for byte in shape {
             if *byte == b'#' {
-                let end = canary.len + MARKER;
-                fill(&mut canary.bytes[canary.len..end], seed, kind);
-                canary.len = end;
+                let end = self.len + MARKER;
+                fill(&mut self.bytes[self.len..end], seed, kind);
+                self.len = end;
             } else {
-                canary.bytes[canary.len] = *byte;
-                canary.len += 1;
+                self.bytes[self.len] = *byte;
+                self.len += 1;
             }
         }
-        canary
-    }
-
-    fn text(&self) -> &str {
         std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
     }
 }
@@ -161,13 +161,13 @@ pub(crate) struct ComponentArgs {
 
 #[inline(never)]
 fn emit_one(tracer: &Tracer, seed: u64, number: u64) {
-    let public = Canary::new(seed, PUBLIC, number);
-    let secret = Canary::new(seed, SECRET, number);
-    let text = secret.text();
+    let (mut public, mut secret) = (Canary::empty(), Canary::empty());
+    let label = public.make(seed, PUBLIC, number);
+    let text = secret.make(seed, SECRET, number);
     emit!(
         tracer,
         Secrets {
-            label: public.text(),
+            label,
             password: text,
             token: (number % 2 == 0).then_some(text),
             blob: text.as_bytes(),
@@ -209,8 +209,8 @@ pub(crate) fn component(args: &ComponentArgs) -> Result<(), String> {
             "panic" => {
                 let (seed, tracer) = (args.seed, tracer.clone());
                 let panicked = std::thread::spawn(move || {
-                    let secret = Canary::new(seed, SECRET, 3);
-                    let text = secret.text();
+                    let mut secret = Canary::empty();
+                    let text = secret.make(seed, SECRET, 3);
                     emit!(
                         tracer,
                         Secrets {
@@ -251,9 +251,10 @@ mod tests {
     #[test]
     fn a_canary_is_found_and_wiped() {
         for number in 0..SHAPES.len() as u64 {
-            let canary = Canary::new(7, SECRET, number);
-            assert!(Marker::new(7, SECRET).find(canary.text().as_bytes()).is_some(), "{number}");
-            assert!(Marker::new(7, PUBLIC).find(canary.text().as_bytes()).is_none());
+            let mut canary = Canary::empty();
+            let text = canary.make(7, SECRET, number).as_bytes();
+            assert!(Marker::new(7, SECRET).find(text).is_some(), "{number}");
+            assert!(Marker::new(7, PUBLIC).find(text).is_none());
         }
         assert_eq!(Marker::new(7, SECRET).find(b"nothing of it"), None);
     }

@@ -150,7 +150,7 @@ impl Round {
         command.args(["--threads", &(1 + self.random.below(3)).to_string()]);
         command.args(["--ring-size", &(64 << 10_u64 << self.random.below(5)).to_string()]);
         command.args(["--each", &[0, 50, 3000][self.random.below(3) as usize].to_string()]);
-        command.args(["--pause", &[0, 20, 200][self.random.below(3) as usize].to_string()]);
+        command.args(["--pause", &[5, 50, 500][self.random.below(3) as usize].to_string()]);
         Self::spawn(&mut command)
     }
 

@@ -62,6 +62,12 @@ impl Call {
             .contains(&self.name.as_str())
     }
 
+    /// Whether a folder is only listed: whatever a link there led to, nothing in it is opened by the names it gives
+    /// without being checked by itself.
+    pub(super) fn is_listing(&self) -> bool {
+        self.is_open() && self.has("O_DIRECTORY") && self.has("O_RDONLY") && !self.has("O_CREAT")
+    }
+
     fn writes(&self) -> bool {
         self.has("O_WRONLY") || self.has("O_RDWR") || self.has("O_CREAT") || self.has("O_TRUNC")
     }
@@ -87,7 +93,10 @@ impl Call {
                 return Some("makes a file with another mode than 0600");
             }
             // O_EXCL never follows the last name.
-            let is_safe = self.has("O_NOFOLLOW") || self.has("RESOLVE_NO_SYMLINKS") || self.has("O_EXCL");
+            let is_safe = self.has("O_NOFOLLOW")
+                || self.has("RESOLVE_NO_SYMLINKS")
+                || self.has("O_EXCL")
+                || self.is_listing();
             if is_ours && !is_safe {
                 return Some("follows a link");
             }
@@ -126,6 +135,7 @@ mod tests {
             ("0600", "0644", "makes a file with another mode than 0600"),
             ("O_RDWR", "O_RDWR|O_TRUNC", "cuts what is there"),
             ("O_CREAT|O_EXCL|O_NOFOLLOW|", "", "follows a link"),
+            ("O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|", "O_RDONLY|", "follows a link"),
             ("/base", "/etc", "writes outside of what it was given"),
         ] {
             assert_eq!(fault(&good.replace(part, with)), Some(what), "{part}");
@@ -135,6 +145,10 @@ mod tests {
             Some("makes a folder with another mode than 0700")
         );
         assert_eq!(fault(r#"mkdirat(AT_FDCWD</>, "/base/x", 0700) = 0"#), None);
+        assert_eq!(
+            fault(r#"openat(AT_FDCWD</>, "/base/x", O_RDONLY|O_CLOEXEC|O_DIRECTORY) = 4</base/x>"#),
+            None
+        );
         assert!(parse(r#"1 openat(AT_FDCWD</>, "/base/x", O_RDONLY) = -1 ENOENT (No such file)"#).is_none());
         assert!(parse("1 +++ exited with 0 +++").is_none());
         assert!(parse("1 clone3({flags=CLONE_VM}, 88) = 13").unwrap().makes_thread_or_socket());

@@ -72,7 +72,12 @@ pub(super) fn dump(
         let address = at.map_or(0, |(from, _, at)| from + offset - at);
         let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
         let line = maps.lines().find(|l| range(l).is_some_and(|(a, b)| (a..b).contains(&address)));
-        return Err(format!("a secret is in the core dump, at {address:x}: {}", line.unwrap_or("?")));
+        let start = (offset as usize).saturating_sub(48);
+        let around = bytes.get(start..start + 160).unwrap_or_default().escape_ascii().to_string();
+        return Err(format!(
+            "a secret is in the core dump, at {address:x} ({}): {around}",
+            line.unwrap_or("?")
+        ));
     }
     search.look(&bytes, "the core dump")?;
     Ok(bytes.len() as u64)

@@ -311,7 +311,8 @@ impl Candidate<'_> {
             return Ok(());
         }
         let sessions = fs::create_private_dir_all(&self.place.dirs.sessions())?;
-        let session = fs::create_private_dir_all(&result.session)?;
+        let name = result.session.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let session = fs::create_private_dir_at(&sessions, name)?;
         fs::sync_dir(&sessions)?;
         let bytes = self.place.segment_bytes;
         let written = write::write(&session, process, folder, result.is_unverified, bytes, must_stop)?;

@@ -24,8 +24,11 @@ run() {
   echo "$1: $((SECONDS - begun)) s" >&2
 }
 # The tests, one line each.
+run access "--count 20000" "--count 1000000"
+run adopt "--count 40 --seconds 60" "--count 4000 --seconds 1800"
 run calls "--count 20" "--every"
 run duel "--count 2000 --seconds 50" "--count 100000 --seconds 1800"
 run kill "--count 3000 --seconds 60" "--count 100000"
+run secrets "--count 1000" "--count 10000"
 
 if [ "$scale" = 1 ]; then "$faults" ledger "$reports"; fi

@@ -34,6 +34,7 @@ Examples:
   tracewell status                        what is on, who records, where it lies
   tracewell disable
   tracewell read                          write readable trace files
+  tracewell collect --once                save what killed processes left in memory
 
 Environment:
   TRACEWELL_DIR       trace directory, if --dir is not given
@@ -70,6 +71,8 @@ pub(crate) enum Command {
     Request(crate::request::RequestArgs),
     /// Prepare what support asked for, look at it, seal it, and send it if you agree
     Bundle(crate::bundle::args::Bundle),
+    /// Save what processes that were killed left in memory
+    Collect(Collect),
     /// Delete what was recorded
     Purge(Purge),
     /// Print a completion script
@@ -271,6 +274,30 @@ pub(crate) struct Purge {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A process that is killed leaves its last events in memory, where `tracewell read` finds them until the computer stops. This
+puts them on the disk, beside its other segments, and frees the memory. What a running process records into is never
+touched. Without --once it runs until it is interrupted (Ctrl-C, SIGTERM); several may run at the same time.
+
+Examples:
+  tracewell collect --once
+  tracewell collect --every 10s        as a service
+  tracewell collect --once --json      for programs: one object a line, `adopted` or `left`
+
+Exit codes: 0 done; 2 an error; 3 something makes no sense and was left.")]
+pub(crate) struct Collect {
+    /// Look once, and end
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Look so often, as 500ms, 10s, 1m
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = period, conflicts_with = "once")]
+    pub(crate) every: Duration,
+    /// JSON lines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct DemoComponent {
     /// What it plays.
     #[arg(value_enum)]
@@ -339,6 +366,18 @@ fn category_level(text: &str) -> Result<CategoryLevel, String> {
         Some(text) => Some(Some(level(text)?)),
     };
     Ok(CategoryLevel { category, level })
+}
+
+fn period(text: &str) -> Result<Duration, String> {
+    let every = match text.strip_suffix("ms").and_then(|n| n.parse().ok()) {
+        Some(millis) => Duration::from_millis(millis),
+        None => parse_duration(text)?,
+    };
+    if (Duration::from_millis(10)..=Duration::from_secs(86_400)).contains(&every) {
+        Ok(every)
+    } else {
+        Err("write a time from 10ms to 1d".into())
+    }
 }
 
 fn lasting(text: &str) -> Result<Lasting, String> {

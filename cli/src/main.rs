@@ -8,6 +8,7 @@ mod args;
 mod audit;
 mod audit_file;
 mod bundle;
+mod collect;
 mod completions;
 mod coverage;
 mod demo;
@@ -76,6 +77,7 @@ fn run(args: Args, out: &mut Out) -> Result<u8, Failure> {
         )),
         Command::Demo(demo) => demo::demo(&demo, out),
         Command::Bundle(bundle) => bundle::bundle(dir, &bundle, out),
+        Command::Collect(collect) => collect::collect(dir, &collect, out),
         Command::Audit { json } => audit_file::show(dir, json, out),
         Command::Request(args) => request::request(dir, &args, out),
         Command::Purge(purge) => purge::purge(dir, &purge, out),

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use support::Place;
 
-const COMMANDS: [&str; 8] = ["", "enable", "disable", "status", "read", "watch", "demo", "purge"];
+const COMMANDS: [&str; 9] = ["", "enable", "disable", "status", "read", "watch", "demo", "collect", "purge"];
 
 /// The lines below "Examples:", without what is said of them.
 fn examples(place: &Place, command: &str) -> Vec<String> {
@@ -28,7 +28,7 @@ fn programs(place: &Place) -> std::path::PathBuf {
     let own = env!("CARGO_BIN_EXE_tracewell");
     // In the foreground: else `timeout` signals the whole group too, and a second interrupt means to end at once.
     let script = format!(
-        "case \" $* \" in *\" watch \"*) exec timeout --foreground --preserve-status -s INT 2 {own} \"$@\";; esac\nexec {own} \"$@\"\n"
+        "case \" $* \" in *\" watch \"*|*\" --every \"*) exec timeout --foreground --preserve-status -s INT 2 {own} \"$@\";; esac\nexec {own} \"$@\"\n"
     );
     for (name, body) in [("tracewell", script.as_str()), ("less", "exec cat\n"), ("jq", "exec cat\n")] {
         std::fs::write(bin.join(name), format!("#!/bin/sh\n{body}")).unwrap();

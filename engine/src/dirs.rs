@@ -140,7 +140,7 @@ impl Dirs {
         let unusable = |source| DirError::Unusable { path: base.clone(), source };
         let absolute = std::path::absolute(&base).map_err(unusable)?;
         // Two ways to name a directory must lead to the same rings, also before it exists.
-        let canonical = canonical(&absolute).map_err(unusable)?;
+        let canonical = fs::resolve(&absolute).map_err(unusable)?;
         let ring_root = ring_root_of(&canonical, uid, &env);
         let usual = usual_ring_roots(&canonical, uid, &env);
         Ok(Self { base: canonical, ring_root, usual })
@@ -198,17 +198,6 @@ impl Dirs {
     #[must_use]
     pub fn session_folder(&self, enabled_at: i64, session_id: &[u8; 16]) -> PathBuf {
         self.sessions().join(session_name(enabled_at, session_id))
-    }
-}
-
-/// The real path of the longest part that exists, then the rest.
-fn canonical(path: &Path) -> io::Result<PathBuf> {
-    match path.canonicalize() {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(e) };
-            Ok(canonical(parent)?.join(name))
-        }
-        other => other,
     }
 }
 

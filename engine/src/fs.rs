@@ -1,9 +1,11 @@
 //! Files and directories that are ours alone: 0600 in 0700, never through links.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 
@@ -84,6 +86,65 @@ fn check_way(path: &Path) -> io::Result<bool> {
     Ok(has_link)
 }
 
+/// The real path: of its longest part that exists, then the rest. Links are followed if root or this user put them there;
+/// with another's, he would choose where our files go.
+///
+/// # Errors
+/// If a link is another user's, or the path makes no sense.
+pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
+    /// As many as the kernel follows.
+    const MOST_LINKS: usize = 40;
+    let mut real = PathBuf::from("/");
+    let mut links = 0;
+    let mut rest: Vec<OsString> = components_reversed(path);
+    while let Some(name) = rest.pop() {
+        if name == ".." {
+            real.pop();
+            continue;
+        }
+        let next = real.join(&name);
+        // The very link that is looked at is the one that is followed, whatever its name is given to meanwhile.
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = match rustix::fs::openat(CWD, &next, flags, Mode::empty()) {
+            Err(rustix::io::Errno::NOENT) if !rest.iter().any(|name| name == "..") => {
+                real = next;
+                real.extend(rest.iter().rev());
+                return Ok(real);
+            }
+            other => other?,
+        };
+        let stat = rustix::fs::fstat(&fd)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
+            real = next;
+            continue;
+        }
+        if !is_trusted(stat.st_uid) {
+            return Err(refuse(format!("{} is a link of user {}", next.display(), stat.st_uid)));
+        }
+        links += 1;
+        if links > MOST_LINKS {
+            return Err(rustix::io::Errno::LOOP.into());
+        }
+        let target = rustix::fs::readlinkat(&fd, "", Vec::new())?;
+        let target = Path::new(OsStr::from_bytes(target.as_bytes()));
+        if target.is_absolute() {
+            real = PathBuf::from("/");
+        }
+        rest.extend(components_reversed(target));
+    }
+    Ok(real)
+}
+
+/// Names and `..` of a path, the last first.
+fn components_reversed(path: &Path) -> Vec<OsString> {
+    let part = |component| match component {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        _ => None,
+    };
+    path.components().rev().filter_map(part).collect()
+}
+
 /// Checks every directory above `path`, as sshd does for its keys: with the right owner and mode of the last one
 /// alone, another user could still put a different directory in its place.
 fn check_ancestors(path: &Path) -> io::Result<()> {
@@ -157,6 +218,25 @@ pub fn create_private_dir(path: &Path) -> io::Result<OwnedFd> {
             Ok(fd)
         }
         Err(rustix::io::Errno::EXIST) => open_private_dir(path),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Makes (0700, whatever the umask) or opens a directory within one that is ours alone.
+///
+/// # Errors
+/// As [`open_private_dir_at`], or if it cannot be made.
+pub fn create_private_dir_at(dir: impl AsFd, name: &str) -> io::Result<OwnedFd> {
+    let dir = dir.as_fd();
+    match rustix::fs::mkdirat(dir, name, Mode::RWXU) {
+        Ok(()) => {
+            let fd = rustix::fs::openat(dir, name, DIR, Mode::empty())?;
+            // A default ACL or an odd umask must not decide.
+            rustix::fs::fchmod(&fd, Mode::RWXU)?;
+            check_dir(&fd)?;
+            Ok(fd)
+        }
+        Err(rustix::io::Errno::EXIST) => open_private_dir_at(dir, name),
         Err(e) => Err(e.into()),
     }
 }
@@ -400,6 +480,32 @@ mod tests {
         let mut names = names_in(&dir).unwrap();
         names.sort();
         assert_eq!(names, ["f", "link", "pipe"]);
+    }
+
+    #[test]
+    fn a_path_is_followed_through_links_of_the_trusted_only() {
+        let top = tempfile::tempdir().unwrap();
+        let real = top.path().canonicalize().unwrap();
+        std::fs::create_dir_all(real.join("a/b")).unwrap();
+        symlink("a", real.join("relative")).unwrap();
+        symlink(real.join("a/b"), real.join("absolute")).unwrap();
+        symlink("loop", real.join("loop")).unwrap();
+        for (path, expected) in [
+            ("a/b", Some("a/b")),
+            ("relative/b", Some("a/b")),
+            ("absolute/../x/y", Some("a/x/y")),
+            ("absolute/new/one", Some("a/b/new/one")),
+            ("none/../a", None),
+            ("loop", None),
+        ] {
+            let found = resolve(&real.join(path)).ok();
+            assert_eq!(found, expected.map(|e| real.join(e)), "{path}");
+        }
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::lchown(real.join("relative"), Some(4242), Some(4242)).unwrap();
+            let error = resolve(&real.join("relative/b")).unwrap_err().to_string();
+            assert!(error.contains("a link of user 4242"), "{error}");
+        }
     }
 
     #[test]

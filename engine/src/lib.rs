@@ -85,6 +85,8 @@ mod real {
 pub use real::*;
 
 #[cfg(not(loom))]
+pub mod adopt;
+#[cfg(not(loom))]
 pub mod boot;
 #[cfg(not(loom))]
 pub mod clock;

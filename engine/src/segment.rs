@@ -25,6 +25,8 @@ pub(crate) struct SegmentWriter<S> {
     identity: ProcessIdentity,
     rotation: Rotation,
     sequence: u32,
+    /// Flags of every block.
+    flags: u16,
     open: Option<Open>,
     /// Blocks that are not in the file yet.
     buffer: Vec<u8>,
@@ -74,11 +76,28 @@ impl<S: Storage> SegmentWriter<S> {
             identity,
             rotation,
             sequence: 0,
+            flags: 0,
             open: None,
             buffer: Vec::new(),
             is_suspect: false,
             written: 0,
         }
+    }
+
+    /// For the segments of a process that has ended: numbers go on after `sequence`, every block has these flags.
+    pub(crate) fn of_the_dead(
+        storage: S,
+        identity: ProcessIdentity,
+        rotation: Rotation,
+        sequence: u32,
+        flags: u16,
+    ) -> Self {
+        Self { sequence, flags, ..Self::new(storage, identity, rotation) }
+    }
+
+    /// Names a ring in the present segment, begun if need be, though no block of it may follow.
+    pub(crate) fn write_ring(&mut self, info: &RingInfo, context: &impl Context) -> io::Result<()> {
+        self.prepare(Some(info), context)
     }
 
     /// Adds a data block, preceded by what it needs in this segment. True if a segment was sealed before it.
@@ -298,6 +317,7 @@ impl<S: Storage> SegmentWriter<S> {
     fn append(&mut self, mut header: BlockHeader, raw_len: usize, payload: &[u8]) -> io::Result<()> {
         let Some(open) = &mut self.open else { return Err(io::ErrorKind::NotFound.into()) };
         header.file_tag = open.tag;
+        header.flags |= self.flags;
         header.raw_len = u32::try_from(raw_len).map_err(|_| io::ErrorKind::InvalidInput)?;
         header.stored_len = u32::try_from(payload.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
         header.payload_crc = crc32fast::hash(payload);

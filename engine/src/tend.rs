@@ -162,7 +162,8 @@ fn run(place: &Place, inbox: &Receiver<Task>, progress: &Progress) {
     }
 }
 
-fn seal(segment: &ToSeal) -> io::Result<()> {
+/// Syncs a segment, gives it its last name, and makes that durable.
+pub(crate) fn seal(segment: &ToSeal) -> io::Result<()> {
     segment.file.sync_data()?;
     fs::rename_at(&segment.folder, &segment.from, &segment.to)?;
     segment.names.sync(&segment.folder)

@@ -2,6 +2,8 @@
 //! one line of JSON ([`report::Report`]) that `faults ledger` adds to docs/faults.md. It fails on the first
 //! violation, naming the seed and the command that repeats it.
 
+mod access;
+mod adopt;
 mod calls;
 mod child;
 mod disk;
@@ -13,6 +15,7 @@ mod lanes;
 mod oracle;
 mod random;
 mod report;
+mod secrets;
 mod shutdown;
 mod sigbus;
 mod space;
@@ -34,6 +37,22 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Test {
+    /// Watches every open, and races for names (T-18).
+    Access(access::AccessArgs),
+    #[command(hide = true)]
+    AccessAttacker(access::AttackerArgs),
+    #[command(hide = true)]
+    AccessComponent(access::ComponentArgs),
+    /// Kills producers, and the collectors that adopt what they leave.
+    Adopt(adopt::AdoptArgs),
+    #[command(hide = true)]
+    AdoptCollector(adopt::CollectorArgs),
+    #[command(hide = true)]
+    AdoptProducer(adopt::ProducerArgs),
+    /// Pushes secrets through everything and searches for them (T-19).
+    Secrets(secrets::SecretsArgs),
+    #[command(hide = true)]
+    SecretsComponent(secrets::ComponentArgs),
     /// Kills processes before and after each of their system calls (T-3).
     Calls(calls::CallsArgs),
     /// Lets processes work in the same place, one system call at a time (T-13).
@@ -64,6 +83,14 @@ enum Test {
 
 fn main() -> ExitCode {
     let outcome = match Args::parse().test {
+        Test::Access(args) => access::run(&args),
+        Test::AccessAttacker(args) => access::attack(&args),
+        Test::AccessComponent(args) => access::component(&args),
+        Test::Adopt(args) => adopt::run(&args),
+        Test::AdoptCollector(args) => adopt::collect(&args),
+        Test::AdoptProducer(args) => adopt::produce(&args),
+        Test::Secrets(args) => secrets::run(&args),
+        Test::SecretsComponent(args) => secrets::component(&args),
         Test::Calls(args) => calls::run(&args),
         Test::Duel(args) => duel::run(&args),
         Test::Kill(args) => kill::run(&args),

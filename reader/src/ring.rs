@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use rustix::fs::FlockOperation;
 use tracewell_schema::Schema;
 use tracewell_schema::format::process::{PROCESS_FILE, ProcessFile, SCHEMAS_FILE, SchemaItems};
 use tracewell_schema::format::record::Records;
@@ -18,6 +20,9 @@ use crate::summary::Damage;
 const MAX_RINGS: usize = 16_384;
 /// How much of a ring is read at once; larger than the largest record.
 const WINDOW: u64 = 1 << 20;
+/// How often, and after which time again, a collector that removes the folder is waited for.
+const HOLD_TRIES: u32 = 100;
+const HOLD_PAUSE: Duration = Duration::from_millis(10);
 /// How often a header that changes while it is read is read again.
 const TRIES: usize = 16;
 
@@ -38,6 +43,8 @@ pub(crate) struct Folder {
     pub(crate) schemas: Vec<(u16, Schema)>,
     pub(crate) rings: Vec<Leftover>,
     pub(crate) damage: Vec<Damage>,
+    /// Of a dead process: keeps a collector from removing the rings until it is closed.
+    pub(crate) hold: Option<File>,
 }
 
 fn damage(path: &Path, what: impl ToString) -> Damage {
@@ -60,8 +67,11 @@ pub(crate) fn read_folder(path: &Path, budget: &mut u64) -> Result<Option<Folder
         return Ok(None);
     }
     let process = ProcessFile::decode(&bytes).map_err(|e| damage(&process_path, e.what))?;
+    // First the hold, then the look: what is seen now is not removed until it is read.
+    let is_held = hold(&file);
     let is_alive = is_locked(&file).map_err(|e| damage(&process_path, e))?;
-    let mut folder = Folder { is_alive, process, schemas: Vec::new(), rings: Vec::new(), damage: Vec::new() };
+    let (schemas, rings) = (Vec::new(), Vec::new());
+    let mut folder = Folder { is_alive, process, schemas, rings, damage: Vec::new(), hold: None };
     let Ok(entries) = std::fs::read_dir(path) else { return Ok(Some(folder)) };
     let mut names: Vec<_> = entries.flatten().filter(is_ring).map(|e| e.path()).take(MAX_RINGS + 1).collect();
     names.sort();
@@ -101,6 +111,7 @@ pub(crate) fn read_folder(path: &Path, budget: &mut u64) -> Result<Option<Folder
         Err(e) if e.kind() == io::ErrorKind::NotFound && (is_alive || !has_rings(path)) => {}
         Err(e) => folder.damage.push(damage(&schemas_path, e)),
     }
+    folder.hold = (is_held && !is_alive && !folder.rings.is_empty()).then_some(file);
     Ok(Some(folder))
 }
 
@@ -110,6 +121,19 @@ fn is_ring(entry: &std::fs::DirEntry) -> bool {
 
 fn has_rings(path: &Path) -> bool {
     std::fs::read_dir(path).is_ok_and(|entries| entries.flatten().any(|entry| is_ring(&entry)))
+}
+
+/// Keeps a collector from removing the folder as long as the file is open. If one is about to, waits until it has: its
+/// rings are in segments by then. False if that is not possible; then the rings are read as long as they are there.
+fn hold(file: &File) -> bool {
+    for _ in 0..HOLD_TRIES {
+        match rustix::fs::flock(file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => return true,
+            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(HOLD_PAUSE),
+            Err(_) => return false,
+        }
+    }
+    false
 }
 
 fn read_ring(path: &Path, is_alive: bool, budget: &mut u64) -> Result<Option<Leftover>, Damage> {

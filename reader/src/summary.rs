@@ -80,6 +80,9 @@ pub struct Summary {
     pub missing: u64,
     /// Events in earlier segments, which retention had deleted or nobody named.
     pub retired: u64,
+    /// Events of rings that had outlived a restart of the computer when a collector found them, so that their bytes may be
+    /// of different moments.
+    pub unverified: u64,
     /// Unsealed segments that end in a write that was cut, by a kill or a full disk. What they were to hold is lost
     /// only if it is counted as missing.
     pub torn: u64,
@@ -172,6 +175,13 @@ impl Summary {
                 out,
                 "{} older events are not here: deleted by retention, or in segments that were not named",
                 self.retired
+            );
+        }
+        if self.unverified != 0 {
+            let _ = writeln!(
+                out,
+                "{} events are unverified: they were found in memory that had outlived a restart of the computer",
+                self.unverified
             );
         }
         if self.torn != 0 {

@@ -1,11 +1,12 @@
 //! Everything that belongs together: processes, their schemas and clocks, their rings and blocks.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tracewell_schema::decode::Reader;
-use tracewell_schema::format::block::BlockKind;
+use tracewell_schema::format::block::{BlockKind, FLAG_RECOVERED, FLAG_UNVERIFIED};
 use tracewell_schema::format::clock::ClockPoint;
 use tracewell_schema::format::process::{ProcessIdentity, SchemaItems};
 use tracewell_schema::format::ring::{RingCounters, RingInfo};
@@ -32,6 +33,8 @@ const MAX_POINTS: usize = 1 << 20;
 
 /// Most blocks of one trace: what is beyond is reported, not read.
 const MAX_BLOCKS: usize = 8 << 20;
+/// Most ring folders that a collector is kept from removing while they are read.
+const MAX_HOLDS: usize = 256;
 /// Most bytes that are copied from the rings of running processes.
 const MAX_COPIED: u64 = 512 << 20;
 
@@ -110,6 +113,8 @@ pub struct Trace {
     pub(crate) segments: Vec<PathBuf>,
     /// Their lengths.
     segment_bytes: Vec<u64>,
+    /// Process files of ring folders that a collector must leave until this is dropped.
+    holds: Vec<File>,
     summary: Summary,
 }
 
@@ -125,10 +130,15 @@ impl Trace {
         // Rings first: what a live drain moves meanwhile is then found in the segments.
         let places = source::find(paths, ring_roots)?;
         let mut budget = MAX_COPIED;
-        let mut folders = Vec::new();
+        let (mut folders, mut holds) = (Vec::new(), Vec::new());
         for path in &places.ring_folders {
             match ring::read_folder(path, &mut budget) {
-                Ok(folder) => folders.extend(folder),
+                Ok(None) => {}
+                Ok(Some(mut folder)) => {
+                    // Not every descriptor that a process may have.
+                    holds.extend(folder.hold.take().filter(|_| holds.len() < MAX_HOLDS));
+                    folders.push(folder);
+                }
                 // Removed by a clean end while we looked.
                 Err(_) if !path.exists() => {}
                 Err(damage) => builder.trace.summary.damage(damage),
@@ -163,6 +173,7 @@ impl Trace {
         for (path, error) in errors {
             builder.trace.summary.damage(Damage::of_file(&path, &error.reason()));
         }
+        builder.trace.holds = holds;
         Ok(builder.finish())
     }
 
@@ -243,6 +254,7 @@ impl Default for Builder {
                 rings: BTreeMap::new(),
                 segments: Vec::new(),
                 segment_bytes: Vec::new(),
+                holds: Vec::new(),
                 summary: Summary::default(),
             },
             by_uuid: HashMap::new(),
@@ -397,6 +409,10 @@ impl Builder {
                 if header.from == header.to {
                     continue;
                 }
+                if header.flags & FLAG_UNVERIFIED != 0 {
+                    let unverified = &mut self.trace.summary.unverified;
+                    *unverified = unverified.saturating_add(header.events.into());
+                }
                 let ring = self.trace.rings.entry((process, header.ring)).or_default();
                 let segment = u32::try_from(number).unwrap_or(u32::MAX);
                 let (stored_len, events) = (header.stored_len, header.events);
@@ -410,7 +426,10 @@ impl Builder {
             } else if header.kind != BlockKind::Unknown && header.kind != BlockKind::End {
                 let read =
                     segment::read_block(&index.file, offset, header.stored_len, &mut scratch, &mut raw)
-                        .and_then(|read| self.add_meta(process, read.kind, &raw));
+                        .and_then(|read| {
+                            let killed = read.flags & FLAG_RECOVERED != 0;
+                            self.add_meta(process, read.kind, killed, &raw)
+                        });
                 if let Err(error) = read {
                     self.trace.summary.damage(damage(error.what));
                 }
@@ -432,7 +451,14 @@ impl Builder {
         }
     }
 
-    fn add_meta(&mut self, process: usize, kind: BlockKind, payload: &[u8]) -> Result<(), DecodeError> {
+    /// `killed`: a collector tells it of a process that could not end by itself.
+    fn add_meta(
+        &mut self,
+        process: usize,
+        kind: BlockKind,
+        killed: bool,
+        payload: &[u8],
+    ) -> Result<(), DecodeError> {
         let mut reader = Reader::new(payload);
         match kind {
             BlockKind::Schemas => {
@@ -459,6 +485,7 @@ impl Builder {
                     });
                     if is_newer && (counters.is_final || !ring.ended) {
                         ring.ended |= counters.is_final;
+                        ring.killed |= killed;
                         ring.counters = Some(counters);
                     }
                 }

@@ -46,6 +46,17 @@ impl Ran {
     }
 }
 
+impl Ran {
+    /// It does not know what it was told.
+    #[track_caller]
+    pub(crate) fn error_of_arguments(&self, parts: &[&str]) {
+        assert_eq!(self.code, 2, "{self:?}");
+        for part in parts {
+            assert!(self.stderr.contains(part), "{part:?} is not in {self:?}");
+        }
+    }
+}
+
 impl Place {
     pub(crate) fn new() -> Self {
         Self { dir: tempfile::tempdir().expect("a temporary directory") }

@@ -14,6 +14,8 @@ pub const HEADER_LEN: usize = 96;
 pub const FLAG_RECOVERED: u16 = 1;
 /// The block was stored in haste, without LZ4, to be compressed later; in an end block: some block of this segment was.
 pub const FLAG_HASTY: u16 = 2;
+/// The block comes from a ring that outlived a restart of the computer: its pages may be of different moments.
+pub const FLAG_UNVERIFIED: u16 = 4;
 
 /// Longest columns: what a block may store.
 const MAX_COLUMNS: usize = MAX_BLOCK_STORED;
@@ -62,7 +64,7 @@ pub struct BlockHeader {
     pub kind: BlockKind,
     /// How it is stored.
     pub codec: Codec,
-    /// [`FLAG_RECOVERED`].
+    /// [`FLAG_RECOVERED`], [`FLAG_HASTY`], [`FLAG_UNVERIFIED`].
     pub flags: u16,
     /// Stored bytes, without padding.
     pub stored_len: u32,

@@ -1,0 +1,191 @@
+//! What a dead process left in its ring folder: read by ordinary reads into private memory, and checked. Every byte may
+//! be a stranger's.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+
+use tracewell_schema::Schema;
+use tracewell_schema::format::process::{PROCESS_FILE, ProcessFile, SCHEMAS_FILE, SchemaItems};
+use tracewell_schema::format::record::{KIND_EVENT, KIND_LOSS, LossCounts, Records};
+use tracewell_schema::format::ring::{self as layout, PAGE, RingHeader};
+use tracewell_schema::limits::{MAX_EVENTS, MAX_SCHEMA};
+
+use crate::drain::BLOCK;
+use crate::{fs, ring};
+
+/// Most ring files of one process; the reader's limit too.
+const MAX_RINGS: usize = 16_384;
+/// Longest process file that is read, in bytes.
+const MAX_PROCESS_FILE: u64 = 64 << 10;
+
+/// A ring that has something to tell.
+#[derive(Debug)]
+pub(super) struct Ring {
+    pub(super) name: String,
+    file: File,
+    pub(super) header: RingHeader,
+}
+
+/// A folder's content.
+#[derive(Debug)]
+pub(super) struct Folder {
+    pub(super) schemas: Vec<(u16, Vec<u8>)>,
+    pub(super) rings: Vec<Ring>,
+    /// What cannot be adopted, and why.
+    pub(super) damage: Vec<String>,
+}
+
+/// Whole records of a ring, from one position to another.
+#[derive(Debug, Default)]
+pub(super) struct Part {
+    pub(super) raw: Vec<u8>,
+    pub(super) events: u32,
+    pub(super) first_ticks: u64,
+    pub(super) last_ticks: u64,
+    /// Losses that loss records tell.
+    pub(super) lost: u64,
+}
+
+/// Whether a name is one of a ring file.
+fn is_ring_name(name: &str) -> bool {
+    name.strip_prefix("ring-").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Whether a name is one that a ring folder can have in it.
+pub(super) fn is_own_name(name: &str) -> bool {
+    name == PROCESS_FILE || name == SCHEMAS_FILE || is_ring_name(name)
+}
+
+/// The process file's content.
+pub(super) fn process(file: &File) -> Result<ProcessFile, String> {
+    let mut bytes = Vec::new();
+    file.take(MAX_PROCESS_FILE).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+    ProcessFile::decode(&bytes).map_err(|e| e.what.to_owned())
+}
+
+impl Folder {
+    /// Reads everything but the records. The process is dead: what is there does not change by itself.
+    pub(super) fn read(folder: &OwnedFd, names: &[String], process: &ProcessFile) -> io::Result<Self> {
+        let mut found = Self { schemas: Vec::new(), rings: Vec::new(), damage: Vec::new() };
+        let rings: Vec<_> = names.iter().filter(|name| is_ring_name(name)).collect();
+        if rings.len() > MAX_RINGS {
+            found.damage.push("more rings than a process may have".into());
+        }
+        for name in rings.into_iter().take(MAX_RINGS) {
+            match read_ring(folder, name) {
+                Ok(None) => {}
+                Ok(Some(left)) if left.header.process_uuid != process.identity.process_uuid => {
+                    found.damage.push(format!("{name}: ring of another process"));
+                }
+                // Free: its counters are in a segment.
+                Ok(Some(left)) if left.header.state == ring::FREE && left.header.head == left.header.tail => {
+                }
+                Ok(Some(left)) if left.header.info.ring == 0 => {
+                    found.damage.push(format!("{name}: ring without a number"));
+                }
+                Ok(Some(left)) => found.rings.push(left),
+                Err(what) => found.damage.push(format!("{name}: {what}")),
+            }
+        }
+        if !found.rings.is_empty() {
+            found.read_schemas(folder);
+        }
+        Ok(found)
+    }
+
+    fn read_schemas(&mut self, folder: &OwnedFd) {
+        let most = (MAX_EVENTS * (MAX_SCHEMA + 10)) as u64;
+        let mut bytes = Vec::new();
+        let read = fs::open_existing(folder, SCHEMAS_FILE, false)
+            .and_then(|file| file.take(most).read_to_end(&mut bytes));
+        if let Err(e) = read {
+            self.damage.push(format!("{SCHEMAS_FILE}: {e}"));
+        }
+        // A kill may cut the last item; no record uses it.
+        for (index, blob) in SchemaItems::of_file(&bytes).map_while(Result::ok) {
+            match Schema::parse(blob) {
+                Ok(_) => self.schemas.push((index, blob.to_vec())),
+                Err(e) => self.damage.push(format!("{SCHEMAS_FILE}: {}", e.what)),
+            }
+        }
+    }
+}
+
+fn read_ring(folder: &OwnedFd, name: &str) -> Result<Option<Ring>, String> {
+    // To be written to once its records are safe: the tail, as its process would have moved it.
+    let file = fs::open_existing(folder, name, true).map_err(|e| e.to_string())?;
+    // Killed between the file's creation and its allocation: nothing was ever in it.
+    if file.metadata().map_err(|e| e.to_string())?.len() == 0 {
+        return Ok(None);
+    }
+    let mut page = [0; PAGE];
+    file.read_exact_at(&mut page, 0).map_err(|e| e.to_string())?;
+    if page.iter().all(|b| *b == 0) {
+        return Ok(None);
+    }
+    let header = RingHeader::decode(&page).map_err(|e| e.what.to_owned())?;
+    Ok(Some(Ring { name: name.to_owned(), file, header }))
+}
+
+impl Ring {
+    /// Whole records from position `from` on, as many as a block has; empty at the head.
+    ///
+    /// # Errors
+    /// If what comes next is no record, or cannot be read.
+    pub(super) fn part(&self, from: u64, part: &mut Part) -> Result<(), String> {
+        let RingHeader { capacity, head, .. } = self.header;
+        *part = Part { raw: std::mem::take(&mut part.raw), ..Part::default() };
+        let lap_end = (from & !(capacity - 1)).saturating_add(capacity);
+        let to = head.min(lap_end).min(from.saturating_add(BLOCK as u64));
+        let len = to.saturating_sub(from) as usize;
+        part.raw.clear();
+        part.raw.resize(len, 0);
+        let offset = PAGE as u64 + (from & (capacity - 1));
+        self.file.read_exact_at(&mut part.raw, offset).map_err(|e| e.to_string())?;
+        let mut end = 0;
+        for record in Records::new(&part.raw) {
+            let Ok(record) = record else { break };
+            let next = record.offset.saturating_add((record.header.len as usize).next_multiple_of(8));
+            if next > len {
+                break;
+            }
+            end = next;
+            match record.header.kind {
+                KIND_EVENT => {
+                    if part.events == 0 {
+                        part.first_ticks = record.header.ticks;
+                    }
+                    part.last_ticks = record.header.ticks;
+                    part.events += 1;
+                }
+                KIND_LOSS => {
+                    let counts = LossCounts::decode(record.payload).unwrap_or_default();
+                    part.lost = part.lost.saturating_add(counts.total());
+                }
+                _ => {}
+            }
+        }
+        part.raw.truncate(end);
+        if end == 0 && len != 0 {
+            return Err(format!("what stands at position {from} is no record"));
+        }
+        Ok(())
+    }
+
+    /// Everything before `to` is in a segment: `sequence` event records of this claim.
+    pub(super) fn release(&self, to: u64, sequence: u64) -> io::Result<()> {
+        const _: () = assert!(layout::SEQUENCE_AT_TAIL == layout::TAIL + 8);
+        let mut words = [0; 16];
+        words[..8].copy_from_slice(&to.to_le_bytes());
+        words[8..].copy_from_slice(&sequence.to_le_bytes());
+        // Both at once: a kill between them would leave two that do not belong together.
+        self.file.write_all_at(&words, layout::TAIL as u64)
+    }
+
+    /// Its counters are in a segment too: it has nothing more to tell.
+    pub(super) fn set_free(&self) -> io::Result<()> {
+        self.file.write_all_at(&ring::FREE.to_le_bytes(), layout::STATE as u64)
+    }
+}

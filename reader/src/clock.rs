@@ -149,6 +149,20 @@ impl ClockMap {
         self.spans.get(at).copied().unwrap_or_default()
     }
 
+    /// Appends the UTC ns of tick counts to `times`.
+    pub(crate) fn times(&self, ticks: &[u64], span: &mut Span, times: &mut Vec<i64>) {
+        let mut rest = ticks;
+        while let Some(first) = rest.first() {
+            times.push(self.time(*first, span));
+            rest = rest.get(1..).unwrap_or_default();
+            let same = *span;
+            let run = rest.iter().take_while(|ticks| same.has(**ticks)).count();
+            let (run, after) = rest.split_at_checked(run).unwrap_or((rest, &[]));
+            times.extend(run.iter().map(|ticks| same.time(*ticks)));
+            rest = after;
+        }
+    }
+
     /// UTC ns of a tick count. `span` is that of the last one: times come mostly in order.
     #[inline]
     pub(crate) fn time(&self, ticks: u64, span: &mut Span) -> i64 {

@@ -76,8 +76,7 @@ impl<'a> Loader<'a> {
                 (*segment, *stored_len, *events, *offset)
             }
         };
-        self.done = self.done.saturating_add(stored_len.into());
-        (self.progress)(self.done);
+        self.count(stored_len);
         let path = self.trace.path_of(segment);
         let damage = |what: &str| Damage {
             offset,
@@ -121,8 +120,14 @@ impl<'a> Loader<'a> {
         is_block(&header, block, ring).then_some(())
     }
 
+    /// Takes note that a block was read.
+    pub(crate) fn count(&mut self, stored_len: u32) {
+        self.done = self.done.saturating_add(stored_len.into());
+        (self.progress)(self.done);
+    }
+
     /// A segment's file.
-    fn file(&mut self, segment: u32) -> io::Result<Arc<File>> {
+    pub(crate) fn file(&mut self, segment: u32) -> io::Result<Arc<File>> {
         if let Some((_, file)) = self.files.iter().find(|(s, _)| *s == segment) {
             return Ok(Arc::clone(file));
         }
@@ -164,7 +169,8 @@ impl<'a> Loader<'a> {
     }
 }
 
-fn is_block(header: &BlockHeader, block: &Block, ring: u32) -> bool {
+/// Whether it is the block that was indexed.
+pub(crate) fn is_block(header: &BlockHeader, block: &Block, ring: u32) -> bool {
     header.ring == ring && (header.from, header.to, header.sequence) == (block.from, block.to, block.sequence)
 }
 

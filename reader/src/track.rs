@@ -1,5 +1,7 @@
 //! One ring's way through the merge: its blocks and records in their order, and what its counters say at the end.
 
+mod columns;
+
 use std::path::PathBuf;
 
 use tracewell_schema::decode_event_of;
@@ -14,7 +16,7 @@ use crate::item::{EventRef, Item};
 use crate::load::Loader;
 use crate::merge::{Key, Run};
 use crate::summary::{Damage, LawBreach, Summary};
-use crate::trace::{Block, ProcessInfo, Ring, Source};
+use crate::trace::{Block, ProcessInfo, Ring, Source, Trace};
 
 /// What a track hands out next.
 #[derive(Clone, Copy)]
@@ -89,6 +91,25 @@ impl<'a> Track<'a> {
             hole: 0,
             span: Span::NONE,
         }
+    }
+
+    /// Those of all rings.
+    pub(crate) fn all(trace: &'a Trace, filter: &Filter) -> Vec<Self> {
+        trace
+            .rings
+            .iter()
+            .enumerate()
+            .filter_map(|(place, ((process_index, id), ring))| {
+                Some(Self::new(
+                    place,
+                    *process_index,
+                    trace.processes.get(*process_index)?,
+                    *id,
+                    ring,
+                    filter,
+                ))
+            })
+            .collect()
     }
 
     /// What it is ordered by at a time.

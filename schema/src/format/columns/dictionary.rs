@@ -325,7 +325,7 @@ pub(super) enum Column<'a> {
         values: &'a [u8],
         /// Where each begins, and where the last ends; empty if all have one width.
         bounds: Vec<u32>,
-        /// For each row its value; empty if there is one value only.
+        /// For each row its value.
         ids: Vec<u16>,
     },
 }
@@ -362,7 +362,9 @@ impl<'a> Column<'a> {
                     }
                 };
                 let mut ids = Vec::new();
-                if distinct > 1 {
+                if distinct <= 1 {
+                    ids.resize(rows, 0);
+                } else {
                     let id_width = id_width(distinct);
                     let bytes = reader.take(rows.saturating_mul(id_width))?;
                     if id_width == 1 {
@@ -377,6 +379,14 @@ impl<'a> Column<'a> {
                 Ok(Self::Ids { values, bounds, ids })
             }
             _ => Err(reader.error("unknown form of a column")),
+        }
+    }
+
+    /// The values back to back, and for each row the number of its value; no numbers if each row has its own value.
+    pub(super) fn parts(&self) -> (&'a [u8], &[u16]) {
+        match self {
+            Self::Plain(values) => (values, &[]),
+            Self::Ids { values, ids, .. } => (values, ids),
         }
     }
 

@@ -49,7 +49,7 @@ pub struct FixedBytes<'a> {
 }
 
 impl<'a> FixedBytes<'a> {
-    /// Bytes of each value.
+    /// Bytes of each value, at least one.
     #[must_use]
     pub const fn width(&self) -> usize {
         self.width
@@ -64,7 +64,13 @@ impl<'a> FixedBytes<'a> {
 
     /// The values: of the dictionary, or of the rows.
     pub fn values(&self) -> impl ExactSizeIterator<Item = &'a [u8]> {
-        self.values.chunks_exact(self.width.max(1))
+        self.values.chunks_exact(self.width)
+    }
+
+    /// How many rows it has.
+    #[must_use]
+    pub const fn rows(&self) -> usize {
+        if self.ids.is_empty() { self.values.len() / self.width } else { self.ids.len() }
     }
 
     /// The value of a row; empty if there is no such row.
@@ -83,8 +89,7 @@ impl<'a> FixedBytes<'a> {
     /// The values of the rows.
     pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> {
         let own = *self;
-        let rows = if own.ids.is_empty() { own.values.len() / own.width.max(1) } else { own.ids.len() };
-        (0..rows).map(move |row| own.get(row))
+        (0..own.rows()).map(move |row| own.get(row))
     }
 }
 
@@ -131,6 +136,12 @@ impl<'a> Strings<'a> {
         }
     }
 
+    /// How many rows it has.
+    #[must_use]
+    pub const fn rows(&self) -> usize {
+        if self.ids.is_empty() { self.bounds.len().saturating_sub(1) } else { self.ids.len() }
+    }
+
     /// The value of a row, as stored: hostile, maybe not UTF-8; empty if there is no such row.
     #[inline]
     #[must_use]
@@ -152,8 +163,7 @@ impl<'a> Strings<'a> {
     /// The values of the rows.
     pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> {
         let own = *self;
-        let rows = if own.ids.is_empty() { own.bounds.len().saturating_sub(1) } else { own.ids.len() };
-        (0..rows).map(move |row| own.get(row))
+        (0..own.rows()).map(move |row| own.get(row))
     }
 }
 
@@ -240,6 +250,7 @@ impl<'a> Column<'a> {
             },
             Values::F64(values) => Value::F(*values.get(row)?),
             Values::Fixed(values) => decode_field(ty, values.get(row), &[]).ok()?,
+            Values::Strings(values) if row >= values.rows() => return None,
             Values::Strings(values) => {
                 let (bytes, cut) = (values.get(row), values.is_cut(row));
                 match ty {

@@ -45,7 +45,7 @@ pub(crate) fn text(args: &Args) {
 /// Visits every value of every event, by columns or event by event.
 pub(crate) fn values(args: &Args, visit: fn(&Trace) -> (u64, Summary)) {
     let (sum, summary) = visit(&open(args));
-    println!("xor={sum:016x}");
+    println!("sum={sum:016x}");
     tell(&summary);
 }
 

@@ -3,7 +3,7 @@
 use super::decode::{Described, Head, head, is_pad};
 use super::dictionary::Column;
 use super::integers::{self, Integers, Number};
-use super::{Layout, ticks};
+use super::{Layout, MAX_DISTINCT, ticks};
 use crate::decode::Reader;
 use crate::error::DecodeError;
 use crate::field::CUT;
@@ -400,12 +400,25 @@ fn gather<T: Number>(column: &Column<'_>, at: usize, stride: usize, rows: usize,
     match column {
         Column::Plain(values) => out.extend(values.chunks_exact(stride).map(number)),
         Column::Ids { values, ids, .. } => {
-            let distinct: Vec<T> = values.chunks_exact(stride).map(number).collect();
-            if let [only] = distinct.as_slice() {
-                out.resize(out.len() + rows, *only);
-                return;
+            let mut distinct: Vec<T> = values.chunks_exact(stride).map(number).collect();
+            match distinct.len() {
+                0 | 1 => {
+                    let only = distinct.first().copied().unwrap_or_default();
+                    out.resize(out.len() + rows, only);
+                }
+                2..=256 => look_up::<T, 256>(&mut distinct, ids, out),
+                257..=1024 => look_up::<T, 1024>(&mut distinct, ids, out),
+                _ => look_up::<T, MAX_DISTINCT>(&mut distinct, ids, out),
             }
-            out.extend(ids.iter().map(|id| distinct.get(usize::from(*id)).copied().unwrap_or_default()));
         }
+    }
+}
+
+/// Appends for each number its value, in a table whose length the compiler knows: so nothing has to be checked.
+/// `N` is a power of two, and no number is as great.
+fn look_up<T: Number, const N: usize>(distinct: &mut Vec<T>, ids: &[u16], out: &mut Vec<T>) {
+    distinct.resize(N, T::default());
+    if let Some(table) = distinct.first_chunk::<N>() {
+        out.extend(ids.iter().map(|id| table[usize::from(*id) & (N - 1)]));
     }
 }

@@ -210,14 +210,18 @@ impl<'a> Group<'a> {
     ) -> Result<Variable<'a>, DecodeError> {
         let piece = self.lengths.get(index).and_then(|at| self.offsets.iter().position(|start| start == at));
         let mut words: Vec<u16> = Vec::new();
-        if !piece.is_some_and(|piece| self.numbers(piece, &mut words)) {
+        let has_words = piece.is_some_and(|piece| {
+            // Lengths are often all the same: that is seen in the distinct rows, which are fewer.
+            let are_same = self.distinct_words(piece, &mut words) && is_one(&mut words);
+            are_same || {
+                words.clear();
+                self.numbers(piece, &mut words)
+            }
+        });
+        if !has_words {
             return Err(reader.error("length word is not a value of its own"));
         }
-        if let Some(first) = words.first().copied()
-            && words.iter().all(|word| *word == first)
-        {
-            words.truncate(1);
-        }
+        is_one(&mut words);
         let len = |word: u16| usize::from(word & !CUT);
         let total = match words.as_slice() {
             [word] => len(*word) * self.rows,
@@ -229,6 +233,17 @@ impl<'a> Group<'a> {
             return Ok(variable);
         }
         Err(reader.error("columns contradict themselves"))
+    }
+
+    /// Appends the length words of the distinct rows. False if rows are not stored whole.
+    fn distinct_words(&self, piece: usize, out: &mut Vec<u16>) -> bool {
+        match (&self.fixed, self.offsets.get(piece), self.pieces.get(piece)) {
+            (Fixed::Whole(column), Some(at), Some(2)) => {
+                plain(column.parts().0, *at, self.width, out);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Whether its pieces and variable bytes are those of this layout.
@@ -391,16 +406,11 @@ impl<'a> Variable<'a> {
 
 /// Appends the numbers at offset `at` of the values of a column that are `stride` bytes wide.
 fn gather<T: Number>(column: &Column<'_>, at: usize, stride: usize, rows: usize, out: &mut Vec<T>) {
-    let number = |row: &[u8]| {
-        let bytes = row.get(at..at + T::WIDTH).unwrap_or_default();
-        let mut word = [0; 8];
-        word.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-        T::of(u64::from_le_bytes(word))
-    };
     match column {
-        Column::Plain(values) => out.extend(values.chunks_exact(stride).map(number)),
+        Column::Plain(values) => plain(values, at, stride, out),
         Column::Ids { values, ids, .. } => {
-            let mut distinct: Vec<T> = values.chunks_exact(stride).map(number).collect();
+            let mut distinct: Vec<T> = Vec::with_capacity(MAX_DISTINCT);
+            plain(values, at, stride, &mut distinct);
             match distinct.len() {
                 0 | 1 => {
                     let only = distinct.first().copied().unwrap_or_default();
@@ -412,6 +422,26 @@ fn gather<T: Number>(column: &Column<'_>, at: usize, stride: usize, rows: usize,
             }
         }
     }
+}
+
+/// Appends the numbers at offset `at` of values that are `stride` bytes wide.
+fn plain<T: Number>(values: &[u8], at: usize, stride: usize, out: &mut Vec<T>) {
+    out.extend(values.chunks_exact(stride).map(|row| {
+        let bytes = row.get(at..at + T::WIDTH).unwrap_or_default();
+        let mut word = [0; 8];
+        word.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        T::of(u64::from_le_bytes(word))
+    }));
+}
+
+/// Whether all words are the same; then one of them is left.
+fn is_one(words: &mut Vec<u16>) -> bool {
+    let first = words.first().copied().unwrap_or(0);
+    let is = words.iter().all(|word| *word == first);
+    if is {
+        words.truncate(1);
+    }
+    is
 }
 
 /// Appends for each number its value, in a table whose length the compiler knows: so nothing has to be checked.

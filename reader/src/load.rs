@@ -22,7 +22,7 @@ pub(crate) struct Loader<'a> {
     /// Segments that were packed since they were indexed, as they are now; `None` if that does not explain it.
     packed: HashMap<u32, Option<segment::Index>>,
     /// Memory of blocks that have been read.
-    pub(crate) spare: Vec<Vec<u8>>,
+    spare: Vec<Vec<u8>>,
     /// Bytes of data blocks that have been read.
     done: u64,
     progress: &'a mut dyn FnMut(u64),
@@ -34,7 +34,7 @@ const MAX_OPEN: usize = 64;
 /// Most blocks of a ring that are read ahead.
 const DEPTH: usize = 3;
 /// Most blocks whose memory is kept for the next.
-const MAX_SPARE: usize = 16;
+pub(crate) const MAX_SPARE: usize = 16;
 
 impl<'a> Loader<'a> {
     pub(crate) fn new(
@@ -60,6 +60,18 @@ impl<'a> Loader<'a> {
             raw.clear();
             self.spare.push(raw);
         }
+    }
+
+    /// Takes back the memory of a block, unless records of it are still to be rendered.
+    pub(crate) fn give_shared(&mut self, raw: Option<Arc<Vec<u8>>>) {
+        if let Some(raw) = raw.and_then(|raw| Arc::try_unwrap(raw).ok()) {
+            self.give(raw);
+        }
+    }
+
+    /// Memory for a block.
+    pub(crate) fn spare(&mut self) -> Vec<u8> {
+        self.spare.pop().or_else(|| self.ahead?.spare()).unwrap_or_default()
     }
 
     /// Whole records from `from` on, which lies in the block of ring `ring`. Returns the position after them.
@@ -153,7 +165,7 @@ impl<'a> Loader<'a> {
             if ahead.has_room(place)
                 && let Ok(file) = self.file(*segment)
             {
-                let raw = self.spare.pop().unwrap_or_default();
+                let raw = self.spare();
                 ahead.ask(Load { place, file, stored_len: *stored_len, raw });
             }
         }

@@ -165,7 +165,9 @@ impl Store {
         if let Some(variable) = group.and_then(|g| g.variables().get(form.variable)) {
             let (values, dictionary) = variable.parts();
             bytes = values;
-            (bounds, ids) = dictionary.unwrap_or((bounds, ids));
+            if let Some(numbered) = dictionary {
+                (bounds, ids) = (numbered.bounds, numbered.ids);
+            }
         }
         Strings { bytes, bounds, ids, cuts: &self.cuts }
     }
@@ -184,11 +186,9 @@ impl Store {
                     bad.extend(rows_where(&self.bytes, |b| *b > 1).filter(|row| !is_null(nulls, *row)));
                 }
             }
-            Numbers::U64(values) if form.check == Check::Id => {
-                if values.contains(&0) {
-                    self.nulls.resize(rows, false);
-                    self.nulls.iter_mut().zip(values.iter()).for_each(|(null, id)| *null |= *id == 0);
-                }
+            Numbers::U64(values) if form.check == Check::Id && values.contains(&0) => {
+                self.nulls.resize(rows, false);
+                self.nulls.iter_mut().zip(values.iter()).for_each(|(null, id)| *null |= *id == 0);
             }
             _ => {}
         }

@@ -18,7 +18,7 @@ mod ticks;
 pub use decode::Decoder;
 pub use encode::{Encoder, Walk};
 pub use integers::Number;
-pub use table::{Group, Table, Variable};
+pub use table::{Group, Numbered, Table, Variable};
 
 use super::record::{HEADER_LEN, KIND_LOSS};
 use crate::event::SchemaRef;

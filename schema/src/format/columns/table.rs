@@ -60,6 +60,15 @@ pub struct Variable<'a> {
     words: Vec<u16>,
 }
 
+/// Which values of a dictionary are whose.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbered<'t> {
+    /// Where each value begins, and the last ends.
+    pub bounds: &'t [u32],
+    /// For each row the number of its value.
+    pub ids: &'t [u16],
+}
+
 #[derive(Debug)]
 struct Rest<'a> {
     column: Column<'a>,
@@ -393,13 +402,12 @@ impl<'a> Variable<'a> {
         &self.words
     }
 
-    /// The values, back to back; and if they are a dictionary, where each begins and the last ends, and for each row
-    /// the number of its value. Without a dictionary each row has its own value, as long as its length word says.
+    /// The values, back to back; and which are whose, if they are a dictionary. Without a dictionary each row has its own value, as long as its length word says.
     #[must_use]
-    pub fn parts(&self) -> (&'a [u8], Option<(&[u32], &[u16])>) {
+    pub fn parts(&self) -> (&'a [u8], Option<Numbered<'_>>) {
         match &self.column {
             Column::Plain(values) => (values, None),
-            Column::Ids { values, bounds, ids } => (values, Some((bounds, ids))),
+            Column::Ids { values, bounds, ids } => (values, Some(Numbered { bounds, ids })),
         }
     }
 }

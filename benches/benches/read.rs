@@ -1,7 +1,8 @@
 //! From sealed segments in the page cache to values, text and JSON.
 //!
 //! `cargo bench -p tracewell-benches --bench read`. Only ratios within one run mean anything; throughput is in events,
-//! which are lines. `values` visits each field's typed value; `merge` is what every reading costs: read, decompress,
+//! which are lines. `values` adds up all values (`tracewell_benches::values`), by columns in no order between threads, or event by
+//! event in the order of time; `merge` is what every reading costs: read, decompress,
 //! check, order. Text goes nowhere, or into a file of the temporary directory.
 
 use std::hint::black_box;
@@ -13,8 +14,8 @@ use criterion::{
 };
 use tracewell::emit;
 use tracewell_benches::events::{Launch, Net, Rig};
+use tracewell_benches::values;
 use tracewell_reader::{Filter, Form, Item, Trace};
-use tracewell_schema::Value;
 
 const TEXT: Form = Form::Text { local: false };
 
@@ -104,14 +105,6 @@ fn launches() -> (Rig, Trace) {
     })
 }
 
-fn number_of(value: &Value<'_>) -> u64 {
-    match value {
-        Value::U(n) => *n,
-        Value::Str(text) | Value::Bytes(text) => text.bytes.len() as u64,
-        _ => 1,
-    }
-}
-
 fn measure(group: &mut BenchmarkGroup<'_, WallTime>, trace: &Trace, folder: &std::path::Path) {
     let filter = Filter::default();
     let events = trace.read(&filter, |_| Ok::<(), io::Error>(())).expect("read").events;
@@ -125,22 +118,10 @@ fn measure(group: &mut BenchmarkGroup<'_, WallTime>, trace: &Trace, folder: &std
             trace.read(&filter, each).expect("read")
         });
     });
-    group.bench_function("values", |b| {
-        b.iter(|| {
-            let mut sum = 0_u64;
-            trace
-                .read(&filter, |item| {
-                    if let Item::Event(event) = item {
-                        for field in event.values.iter().flatten() {
-                            sum = sum.wrapping_add(number_of(&field.value));
-                        }
-                    }
-                    Ok::<(), io::Error>(())
-                })
-                .expect("read");
-            sum
-        });
-    });
+    // Both add up every byte of every value: see there.
+    assert_eq!(values::by_event(trace).0, values::by_column(trace).0, "not the same values");
+    group.bench_function("values, by columns", |b| b.iter(|| values::by_column(trace).0));
+    group.bench_function("values, by events", |b| b.iter(|| values::by_event(trace).0));
     for (name, form) in [("text", TEXT), ("JSON", Form::Json)] {
         for threads in [1, 2] {
             group.bench_function(format!("{name}, {threads} threads"), |b| {

@@ -11,5 +11,6 @@ pub mod peer;
 pub mod plot;
 pub mod scale;
 pub mod stage;
+pub mod values;
 
 pub use events::{Launch, Rig, net, strings};

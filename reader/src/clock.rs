@@ -102,6 +102,30 @@ impl Span {
     }
 }
 
+impl Span {
+    /// Appends the UTC ns of ticks that are all in it: as [`Span::time`], with what is the same for all done once.
+    fn extend(&self, ticks: &[u64], times: &mut Vec<i64>) {
+        // The rate as a fraction of 2^64, if it is less than one: then the upper half of the product is the time.
+        let rate = 64_u32.checked_sub(self.shift).and_then(|up| {
+            let rate = self.rate.checked_shl(up)?;
+            (rate >> up == self.rate).then_some(rate)
+        });
+        let most = self.most.unsigned_abs();
+        match rate {
+            // Then no tick is before the anchor.
+            Some(rate) if !self.is_before && self.anchor == self.first => {
+                times.extend(ticks.iter().map(|ticks| {
+                    let product = u128::from(ticks.wrapping_sub(self.anchor)) * u128::from(rate);
+                    // Less than 2^128 - 2^64, plus less than 2^64.
+                    let ns = ((product + (1 << 63)) >> 64) as u64;
+                    self.anchor_time.saturating_add(i64::try_from(ns.min(most)).unwrap_or(i64::MAX))
+                }));
+            }
+            _ => times.extend(ticks.iter().map(|ticks| self.time(*ticks))),
+        }
+    }
+}
+
 /// `ns / ticks` as a rate of at most 63 bits and a shift, as exact as that can be. `ns` is below 2^64, `ticks` not 0.
 fn rate_of(ns: u64, ticks: u64) -> (u64, u32) {
     if ns == 0 {
@@ -147,6 +171,20 @@ impl ClockMap {
     pub(crate) fn span(&self, ticks: u64) -> Span {
         let at = self.points.partition_point(|p| p.ticks <= ticks);
         self.spans.get(at).copied().unwrap_or_default()
+    }
+
+    /// Appends the UTC ns of tick counts to `times`.
+    pub(crate) fn times(&self, ticks: &[u64], span: &mut Span, times: &mut Vec<i64>) {
+        let mut rest = ticks;
+        while let Some(first) = rest.first() {
+            times.push(self.time(*first, span));
+            rest = rest.get(1..).unwrap_or_default();
+            let same = *span;
+            let run = rest.iter().take_while(|ticks| same.has(**ticks)).count();
+            let (run, after) = rest.split_at_checked(run).unwrap_or((rest, &[]));
+            same.extend(run, times);
+            rest = after;
+        }
     }
 
     /// UTC ns of a tick count. `span` is that of the last one: times come mostly in order.
@@ -269,6 +307,38 @@ mod tests {
             at.sort_unstable();
             let map = ClockMap::new(ClockKind::Tsc, points, None);
             prop_assert!(at.iter().map(|t| time(&map, *t)).is_sorted());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn many_times_at_once_are_those_of_one_at_a_time(
+            steps in prop::collection::vec((1..1_u64 << 40, -10..1_i64 << 41), 0..5),
+            mut at in prop::collection::vec((any::<u64>(), 0..64_u32), 1..60),
+            is_sorted: bool,
+            slope in 0.02..90.0_f64,
+        ) {
+            let mut points = vec![point(1 << 20, 1 << 20)];
+            for (ticks, ns) in steps {
+                let last = points[points.len() - 1];
+                points.push(point(last.ticks + ticks, last.time + ns));
+            }
+            points.extend([point(1 << 62, i64::MAX - 5), point(1 << 63, i64::MAX)]);
+            if is_sorted {
+                at.sort_unstable_by_key(|(ticks, less)| ticks >> less);
+            }
+            let at: Vec<u64> = at.into_iter().map(|(ticks, less)| ticks >> less).collect();
+            for map in [
+                ClockMap::new(ClockKind::Tsc, points.clone(), None),
+                ClockMap::new(ClockKind::Monotonic, points[..1].to_vec(), None),
+                ClockMap::new(ClockKind::Tsc, points[..1].to_vec(), Some(slope)),
+                ClockMap::new(ClockKind::Tsc, vec![], None),
+            ] {
+                let mut times = Vec::new();
+                map.times(&at, &mut { Span::NONE }, &mut times);
+                let one_by_one: Vec<i64> = at.iter().map(|ticks| time(&map, *ticks)).collect();
+                prop_assert_eq!(times, one_by_one);
+            }
         }
     }
 

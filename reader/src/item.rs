@@ -1,5 +1,7 @@
 //! What reading a trace hands out.
 
+use std::sync::Arc;
+
 use tracewell_schema::format::record::LossCounts;
 use tracewell_schema::{EventValues, Schema, Value};
 
@@ -34,6 +36,9 @@ pub struct EventRef<'a> {
     pub(crate) place: usize,
     /// Index of its type.
     pub(crate) index: u16,
+    /// The block that its record is in, and where: for whoever hands the record on.
+    pub(crate) block: &'a Arc<Vec<u8>>,
+    pub(crate) at: u32,
     /// The record's bytes after its header.
     pub(crate) payload: &'a [u8],
     /// Whether they end with a trailer of reductions.

@@ -22,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod batches;
 mod clock;
 mod error;
 mod files;
@@ -39,6 +40,7 @@ mod summary;
 mod trace;
 mod track;
 
+pub use batches::{Batch, Column, FixedBytes, Part, Strings, Values};
 pub use error::ReadError;
 pub use files::{Written, write_trace_files, write_trace_files_on, write_trace_files_with};
 pub use filter::Filter;

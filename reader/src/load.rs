@@ -22,7 +22,7 @@ pub(crate) struct Loader<'a> {
     /// Segments that were packed since they were indexed, as they are now; `None` if that does not explain it.
     packed: HashMap<u32, Option<Vec<segment::Found>>>,
     /// Memory of blocks that have been read.
-    pub(crate) spare: Vec<Vec<u8>>,
+    spare: Vec<Vec<u8>>,
     /// Bytes of data blocks that have been read.
     done: u64,
     progress: &'a mut dyn FnMut(u64),
@@ -34,7 +34,7 @@ const MAX_OPEN: usize = 64;
 /// Most blocks of a ring that are read ahead.
 const DEPTH: usize = 3;
 /// Most blocks whose memory is kept for the next.
-const MAX_SPARE: usize = 16;
+pub(crate) const MAX_SPARE: usize = 16;
 
 impl<'a> Loader<'a> {
     pub(crate) fn new(
@@ -62,6 +62,18 @@ impl<'a> Loader<'a> {
         }
     }
 
+    /// Takes back the memory of a block, unless records of it are still to be rendered.
+    pub(crate) fn give_shared(&mut self, raw: Option<Arc<Vec<u8>>>) {
+        if let Some(raw) = raw.and_then(|raw| Arc::try_unwrap(raw).ok()) {
+            self.give(raw);
+        }
+    }
+
+    /// Memory for a block.
+    pub(crate) fn spare(&mut self) -> Vec<u8> {
+        self.spare.pop().or_else(|| self.ahead?.spare()).unwrap_or_default()
+    }
+
     /// Whole records from `from` on, which lies in the block of ring `ring`. Returns the position after them.
     pub(crate) fn load(
         &mut self,
@@ -76,8 +88,7 @@ impl<'a> Loader<'a> {
                 (*segment, *stored_len, *events, *offset)
             }
         };
-        self.done = self.done.saturating_add(stored_len.into());
-        (self.progress)(self.done);
+        self.count(stored_len);
         let path = self.trace.path_of(segment);
         let damage = |what: &str| Damage {
             offset,
@@ -125,8 +136,14 @@ impl<'a> Loader<'a> {
         is_block(&header, block, ring).then_some(())
     }
 
+    /// Takes note that a block was read.
+    pub(crate) fn count(&mut self, stored_len: u32) {
+        self.done = self.done.saturating_add(stored_len.into());
+        (self.progress)(self.done);
+    }
+
     /// A segment's file.
-    fn file(&mut self, segment: u32) -> io::Result<Arc<File>> {
+    pub(crate) fn file(&mut self, segment: u32) -> io::Result<Arc<File>> {
         if let Some((_, file)) = self.files.iter().find(|(s, _)| *s == segment) {
             return Ok(Arc::clone(file));
         }
@@ -152,7 +169,7 @@ impl<'a> Loader<'a> {
             if ahead.has_room(place)
                 && let Ok(file) = self.file(*segment)
             {
-                let raw = self.spare.pop().unwrap_or_default();
+                let raw = self.spare();
                 ahead.ask(Load { place, file, stored_len: *stored_len, raw });
             }
         }
@@ -168,7 +185,8 @@ impl<'a> Loader<'a> {
     }
 }
 
-fn is_block(header: &BlockHeader, block: &Block, ring: u32) -> bool {
+/// Whether it is the block that was indexed.
+pub(crate) fn is_block(header: &BlockHeader, block: &Block, ring: u32) -> bool {
     header.ring == ring && (header.from, header.to, header.sequence) == (block.from, block.to, block.sequence)
 }
 

@@ -24,14 +24,7 @@ pub(crate) fn merge<E>(
 ) -> Result<Summary, E> {
     let trace = loader.trace;
     let mut run = Run { loader, filter, summary };
-    let mut tracks: Vec<Track<'_>> = trace
-        .rings
-        .iter()
-        .enumerate()
-        .filter_map(|(place, ((process_index, id), ring))| {
-            Some(Track::new(place, *process_index, trace.processes.get(*process_index)?, *id, ring, filter))
-        })
-        .collect();
+    let mut tracks = Track::all(trace, filter);
     let mut heap: BinaryHeap<Reverse<(Key, usize)>> = BinaryHeap::new();
     for (index, track) in tracks.iter_mut().enumerate() {
         if let Some(time) = track.next_time(&mut run) {

@@ -13,6 +13,7 @@ use tracewell_schema::format::block::BlockHeader;
 
 use crate::batch::{Batch, Chunk};
 use crate::lines::Form;
+use crate::load::MAX_SPARE;
 use crate::render::Renderer;
 use crate::segment;
 use crate::trace::{Ring, Trace};
@@ -43,6 +44,8 @@ pub(crate) trait Ahead {
     fn ask(&self, load: Load);
     /// What was asked for, if it was begun; waits for it.
     fn take(&self, place: Place) -> Option<Loaded>;
+    /// Memory of a block whose records are rendered.
+    fn spare(&self) -> Option<Vec<u8>>;
 }
 
 /// Where rendered chunks go.
@@ -71,6 +74,7 @@ struct State<S: Sink> {
     /// Missing while somebody writes.
     sink: Option<S>,
     error: Option<S::Error>,
+    spare_blocks: Vec<Vec<u8>>,
     spare_batches: Vec<Batch>,
     spare_chunks: Vec<Chunk>,
     /// Threads without work, and whether the merge waits: to wake nobody costs a system call too.
@@ -117,6 +121,7 @@ impl<'a, S: Sink> Pool<'a, S> {
             events: 0,
             sink: Some(sink),
             error: None,
+            spare_blocks: Vec::new(),
             spare_batches: Vec::new(),
             spare_chunks: Vec::new(),
             idle: 0,
@@ -322,7 +327,13 @@ impl<S: Sink> State<S> {
     }
 
     fn recycle(&mut self, mut batch: Batch, mut chunk: Chunk) {
-        batch.clear();
+        for block in batch.clear() {
+            if let Ok(block) = Arc::try_unwrap(block)
+                && self.spare_blocks.len() < MAX_SPARE
+            {
+                self.spare_blocks.push(block);
+            }
+        }
         chunk.clear();
         self.spare_batches.push(batch);
         self.spare_chunks.push(chunk);
@@ -333,6 +344,10 @@ impl<S: Sink> Ahead for Pool<'_, S> {
     fn has_room(&self, place: Place) -> bool {
         let state = self.lock();
         state.asked.len() < 2 * self.threads && !state.asked.contains_key(&place)
+    }
+
+    fn spare(&self) -> Option<Vec<u8>> {
+        self.lock().spare_blocks.pop()
     }
 
     fn ask(&self, load: Load) {

@@ -78,13 +78,35 @@ pub(crate) fn read_block(
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
 ) -> Result<BlockHeader, DecodeError> {
-    let buffer = &mut scratch.stored;
+    let (header, stored) = read_stored(file, offset, stored_len, &mut scratch.stored)?;
+    scratch.unpacker.unpack(&header, stored, out)?;
+    Ok(header)
+}
+
+/// The columns of a block; `None` if it is stored otherwise.
+pub(crate) fn read_columns<'s>(
+    file: &File,
+    offset: u64,
+    stored_len: u32,
+    scratch: &'s mut Scratch,
+) -> Result<Option<(BlockHeader, &'s [u8])>, DecodeError> {
+    let (header, stored) = read_stored(file, offset, stored_len, &mut scratch.stored)?;
+    let columns = scratch.unpacker.columns(&header, stored)?;
+    Ok(columns.map(|columns| (header, columns)))
+}
+
+/// A block's header, and its payload as it is stored, which may be cut.
+fn read_stored<'s>(
+    file: &File,
+    offset: u64,
+    stored_len: u32,
+    buffer: &'s mut Vec<u8>,
+) -> Result<(BlockHeader, &'s [u8]), DecodeError> {
     buffer.resize(HEADER_LEN + (stored_len as usize).min(MAX_BLOCK_STORED), 0);
     let n = read_at(file, buffer, offset).map_err(|_| DecodeError::new(0, "block cannot be read"))?;
     let bytes = buffer.get(..n).unwrap_or_default();
     let header = BlockHeader::decode(bytes)?;
-    scratch.unpacker.unpack(&header, bytes.get(HEADER_LEN..).unwrap_or_default(), out)?;
-    Ok(header)
+    Ok((header, bytes.get(HEADER_LEN..).unwrap_or_default()))
 }
 
 fn decode_header(bytes: &[u8], tag: [u8; 8]) -> Result<BlockHeader, DecodeError> {

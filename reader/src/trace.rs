@@ -8,10 +8,12 @@ use std::sync::Arc;
 use tracewell_schema::decode::Reader;
 use tracewell_schema::format::block::{BlockKind, FLAG_RECOVERED, FLAG_UNVERIFIED};
 use tracewell_schema::format::clock::ClockPoint;
+use tracewell_schema::format::columns::Layout;
 use tracewell_schema::format::process::{ProcessIdentity, SchemaItems};
 use tracewell_schema::format::ring::{RingCounters, RingInfo};
 use tracewell_schema::{DecodeError, Schema};
 
+use crate::batches::{Form, forms};
 use crate::clock::{ClockMap, slope_of};
 use crate::error::ReadError;
 use crate::filter::Filter;
@@ -61,6 +63,9 @@ pub(crate) struct Described {
     pub(crate) fixed_len: usize,
     pub(crate) template: Template,
     pub(crate) program: Program,
+    /// How a block of columns has its values, and how they are handed out.
+    pub(crate) layout: Layout,
+    pub(crate) forms: Vec<Form>,
 }
 
 /// Where a block's bytes are.
@@ -223,6 +228,11 @@ impl Trace {
         merge(Loader::new(self, told, ahead), filter, self.summary.clone(), each)
     }
 
+    /// What indexing found.
+    pub(crate) const fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
     /// How long a segment was when it was indexed.
     pub(crate) fn bytes_of(&self, segment: u32) -> Option<u64> {
         self.segment_bytes.get(segment as usize).copied()
@@ -291,11 +301,14 @@ impl Builder {
         {
             let template = Template::parse(&schema);
             let fixed_len = schema.fixed_len();
+            let (layout, forms) = forms(&schema);
             *entry = Some(Arc::new(Described {
                 program: Program::new(&schema, &template),
                 schema,
                 fixed_len,
                 template,
+                layout,
+                forms,
             }));
         }
     }

@@ -1,6 +1,9 @@
 //! One ring's way through the merge: its blocks and records in their order, and what its counters say at the end.
 
+mod columns;
+
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tracewell_schema::decode_event_of;
 use tracewell_schema::format::record::{
@@ -14,7 +17,7 @@ use crate::item::{EventRef, Item};
 use crate::load::Loader;
 use crate::merge::{Key, Run};
 use crate::summary::{Damage, LawBreach, Summary};
-use crate::trace::{Block, ProcessInfo, Ring, Source};
+use crate::trace::{Block, ProcessInfo, Ring, Source, Trace};
 
 /// What a track hands out next.
 #[derive(Clone, Copy)]
@@ -48,7 +51,8 @@ pub(crate) struct Track<'a> {
     sequence: u64,
     /// Losses told in the stream.
     told: [u64; 8],
-    raw: Vec<u8>,
+    /// The loaded records; none while nothing is loaded.
+    raw: Option<Arc<Vec<u8>>>,
     at: usize,
     /// Position of the raw bytes' start.
     base: u64,
@@ -81,7 +85,7 @@ impl<'a> Track<'a> {
             covered: None,
             sequence: 0,
             told: [0; 8],
-            raw: Vec::new(),
+            raw: None,
             at: 0,
             base: 0,
             loaded_from: None,
@@ -89,6 +93,25 @@ impl<'a> Track<'a> {
             hole: 0,
             span: Span::NONE,
         }
+    }
+
+    /// Those of all rings.
+    pub(crate) fn all(trace: &'a Trace, filter: &Filter) -> Vec<Self> {
+        trace
+            .rings
+            .iter()
+            .enumerate()
+            .filter_map(|(place, ((process_index, id), ring))| {
+                Some(Self::new(
+                    place,
+                    *process_index,
+                    trace.processes.get(*process_index)?,
+                    *id,
+                    ring,
+                    filter,
+                ))
+            })
+            .collect()
     }
 
     /// What it is ordered by at a time.
@@ -128,14 +151,14 @@ impl<'a> Track<'a> {
 
     /// The next event or loss of the loaded bytes, else the next block, else the end.
     fn look(&mut self, run: &mut Run<'_, '_>) -> Next {
-        while let Some(record) = Header::at(&self.raw, self.at) {
+        while let Some(record) = Header::at(self.raw(), self.at) {
             if record.kind != KIND_PAD {
                 return Next::Record(self.process.clock.time(record.ticks, &mut self.span));
             }
             self.at += record.padded_len();
         }
         // Memory is kept only by rings that have something loaded.
-        run.loader.give(std::mem::take(&mut self.raw));
+        run.loader.give_shared(self.raw.take());
         self.at = 0;
         while let Some(block) = self.ring.blocks.get(self.next_block) {
             if self.covered.is_none_or(|covered| block.to > covered) {
@@ -146,6 +169,10 @@ impl<'a> Track<'a> {
             self.next_block += 1;
         }
         Next::End
+    }
+
+    fn raw(&self) -> &[u8] {
+        self.raw.as_deref().map_or(&[], Vec::as_slice)
     }
 
     fn is_segment(&self, block: &Block) -> bool {
@@ -160,7 +187,7 @@ impl<'a> Track<'a> {
         // What an earlier block has covered is skipped: whole in a leftover, record by record in a segment's block.
         let covered = self.covered.filter(|c| *c > block.from);
         let from = if is_segment { block.from } else { covered.unwrap_or(block.from) };
-        let mut raw = run.loader.spare.pop().unwrap_or_default();
+        let mut raw = run.loader.spare();
         let end = match run.loader.load(block, self.id, from, &mut raw) {
             Ok(end) => end,
             Err(damage) => {
@@ -170,14 +197,14 @@ impl<'a> Track<'a> {
                 return;
             }
         };
-        (self.base, self.at, self.raw) = (from, 0, raw);
+        (self.base, self.at, self.raw) = (from, 0, Some(Arc::new(raw)));
         self.loaded_from = match &block.source {
             Source::Segment { segment, .. } => Some(*segment),
             Source::Ring(_) => None,
         };
         let mut skipped = 0;
         while covered.is_some_and(|covered| self.base + (self.at as u64) < covered) {
-            let Some(record) = Header::at(&self.raw, self.at) else { break };
+            let Some(record) = Header::at(self.raw(), self.at) else { break };
             skipped += u64::from(record.kind == KIND_EVENT);
             self.at += record.padded_len();
         }
@@ -191,15 +218,15 @@ impl<'a> Track<'a> {
             run.loader.foresee(self.ring.blocks.get(self.next_block..).unwrap_or_default());
         }
         let mut end = self.at;
-        while let Some(record) = Header::at(&self.raw, end) {
+        while let Some(record) = Header::at(self.raw(), end) {
             end += record.padded_len();
         }
-        if let Some(Err(error)) = Records::new(self.raw.get(end..).unwrap_or_default()).next() {
+        if let Some(Err(error)) = Records::new(self.raw().get(end..).unwrap_or_default()).next() {
             let (path, offset) = match &block.source {
                 Source::Ring(leftover) => (leftover.path.clone(), 0),
                 Source::Segment { segment, offset, .. } => (run.loader.trace.path_of(*segment), *offset),
             };
-            let bytes = self.raw.len() as u64;
+            let bytes = self.raw().len() as u64;
             run.summary.damage(Damage { offset, bytes, ..Damage::of_file(&path, error.what) });
         }
     }
@@ -235,9 +262,9 @@ impl<'a> Track<'a> {
                 Ok(())
             }
             Next::Record(_) => {
-                let raw = std::mem::take(&mut self.raw);
+                let Some(raw) = self.raw.take() else { return Ok(()) };
                 let done = self.records(&raw, limit, run, each);
-                self.raw = raw;
+                self.raw = Some(raw);
                 done
             }
             Next::End => {
@@ -282,7 +309,7 @@ impl<'a> Track<'a> {
     /// Hands out the records from `at` on, at least one.
     fn records<E>(
         &mut self,
-        raw: &[u8],
+        raw: &Arc<Vec<u8>>,
         limit: Option<Key>,
         run: &mut Run<'_, '_>,
         each: &mut impl FnMut(&Item<'_>) -> Result<(), E>,
@@ -304,14 +331,14 @@ impl<'a> Track<'a> {
             }
             run.summary.time_went_back += u64::from(time < self.last_time);
             self.last_time = key;
-            let position = self.base + self.at as u64;
-            let payload = raw.get(self.at + HEADER_LEN..self.at + record.len).unwrap_or_default();
+            let at = self.at;
+            let payload = raw.get(at + HEADER_LEN..at + record.len).unwrap_or_default();
             self.at += record.padded_len();
             if record.kind == KIND_LOSS {
                 let counts = LossCounts::decode(payload).unwrap_or_default();
                 self.tell_lost(time, counts, run.filter, each)?;
             } else {
-                self.event(&record, time, position, payload, run, each)?;
+                self.event(&record, time, (raw, at), payload, run, each)?;
             }
         }
         Ok(())
@@ -322,7 +349,7 @@ impl<'a> Track<'a> {
         &mut self,
         record: &Header,
         time: i64,
-        position: u64,
+        (block, at): (&Arc<Vec<u8>>, usize),
         payload: &[u8],
         run: &mut Run<'_, '_>,
         each: &mut impl FnMut(&Item<'_>) -> Result<(), E>,
@@ -333,6 +360,7 @@ impl<'a> Track<'a> {
         summary.events += 1;
         summary.first = Some(summary.first.map_or(time, |first| first.min(time)));
         summary.last = Some(summary.last.map_or(time, |last| last.max(time)));
+        let position = self.base + at as u64;
         let described = self.process.schemas.get(usize::from(record.event)).and_then(Option::as_ref);
         let Some(described) = described else {
             summary.damage(self.undecodable(&run.loader, record, position, "its schema is missing"));
@@ -341,7 +369,7 @@ impl<'a> Track<'a> {
         if !self.is_wanted || !filter.wants_type(&described.schema) || !filter.wants_time(time) {
             return Ok(());
         }
-        let is_reduced = record.flags & FLAG_REDUCED != 0;
+        let is_reduced = record.is_reduced();
         match decode_event_of(&described.schema, described.fixed_len, payload, is_reduced) {
             Ok(values) => {
                 summary.shown += 1;
@@ -360,6 +388,9 @@ impl<'a> Track<'a> {
                     source: self.ring,
                     place: self.place,
                     index: record.event,
+                    block,
+                    // Blocks are 1 MiB at most, and what is read of a ring at once is no longer than a ring.
+                    at: at as u32,
                     payload,
                     is_reduced,
                 }))?;
@@ -445,19 +476,19 @@ impl<'a> Track<'a> {
 }
 
 /// A record's header, in bytes that hold the whole record.
-struct Header {
+pub(crate) struct Header {
     /// Header and payload.
-    len: usize,
-    event: u16,
+    pub(crate) len: usize,
+    pub(crate) event: u16,
     kind: u8,
     flags: u8,
-    ticks: u64,
+    pub(crate) ticks: u64,
 }
 
 impl Header {
     /// Of the record at `at`, if one is there: exactly where [`Records`] finds one, but most records by one check.
     #[inline]
-    fn at(bytes: &[u8], at: usize) -> Option<Self> {
+    pub(crate) fn at(bytes: &[u8], at: usize) -> Option<Self> {
         let rest = bytes.get(at..)?;
         let ([l0, l1, l2, l3, e0, e1, kind, flags, ..], ticks) =
             (rest.first_chunk::<8>()?, rest.get(8..).and_then(|r| r.first_chunk::<8>()));
@@ -485,6 +516,11 @@ impl Header {
             flags: header.flags,
             ticks: header.ticks,
         })
+    }
+
+    /// Whether its payload ends with a trailer of reductions.
+    pub(crate) const fn is_reduced(&self) -> bool {
+        self.flags & FLAG_REDUCED != 0
     }
 
     const fn padded_len(&self) -> usize {

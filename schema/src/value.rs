@@ -164,6 +164,19 @@ impl<'a> EventValues<'a> {
         }
     }
 
+    /// Pairs of field and reduction that follow the values; empty if all reductions are the schema's.
+    #[must_use]
+    pub const fn trailer(&self) -> &'a [u8] {
+        self.trailer
+    }
+
+    /// What was kept of a field, by its index.
+    #[must_use]
+    pub fn reduction(&self, index: usize) -> Reduction {
+        let own = || self.schema.fields.get(index).map_or(Reduction::None, |field| field.reduction);
+        if self.trailer.is_empty() { own() } else { reduction_in(self.trailer, index).unwrap_or_else(own) }
+    }
+
     /// The field with this name, if it can be decoded.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<FieldValue<'a>> {

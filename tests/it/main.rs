@@ -1,5 +1,6 @@
 //! Integration tests: real processes, real files, real kills.
 
+mod batches;
 mod coarse;
 mod decoder;
 mod files;

@@ -96,6 +96,38 @@ fn threads_change_nothing() {
     }
 }
 
+/// Events of so many rings, or of so large blocks, that a batch cannot share all the blocks it has records of.
+#[test]
+fn rings_that_take_turns_share_their_blocks_or_are_copied() {
+    for (rings, count, texts) in [(70_u32, 500_u64, 12_usize), (8, 500, 1300)] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut segment = Segment::new("scanner", 7, 1);
+        let infos: Vec<_> = (3..=rings).flat_map(|ring| crate::synth::info(ring).encode()).collect();
+        segment.meta(BlockKind::Ring, &infos);
+        let mut seed = 3;
+        let mut from = vec![0; rings as usize + 1];
+        for block in 0..2 {
+            for ring in 1..=rings {
+                let time = |n: u64| (block * count + n) * 1000 + u64::from(ring);
+                let records: Vec<u8> =
+                    (0..count).flat_map(|n| text_step(time(n), time(n), &noise(&mut seed, texts))).collect();
+                let from = &mut from[ring as usize];
+                segment.data(ring, *from, block * count, &records);
+                *from += records.len() as u64;
+            }
+        }
+        let trace = Trace::open(&[segment.end().write(dir.path())], &[]).unwrap();
+        for form in FORMS {
+            let (expected, summary) = one_by_one(&trace, form);
+            assert_eq!(summary.events, u64::from(rings) * 2 * count);
+            assert!(trace.bytes() > 1 << 20, "too small to be worth a thread");
+            let mut out = Vec::new();
+            trace.write_lines(&Filter::default(), form, 3, &mut out, |_| {}).unwrap();
+            assert!(out == expected.as_bytes(), "{form:?} of {rings} rings");
+        }
+    }
+}
+
 #[test]
 fn trace_files_are_the_same_on_any_number_of_threads() {
     let (session, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

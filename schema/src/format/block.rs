@@ -248,12 +248,7 @@ impl Unpacker {
         stored: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), DecodeError> {
-        let stored = stored
-            .get(..header.stored_len as usize)
-            .ok_or(DecodeError::new(HEADER_LEN, "block payload is cut"))?;
-        if crc(stored) != header.payload_crc {
-            return Err(DecodeError::new(HEADER_LEN, "block payload has a wrong checksum"));
-        }
+        let stored = checked(header, stored)?;
         let raw_len = (header.raw_len as usize).min(MAX_BLOCK_RAW);
         out.clear();
         match header.codec {
@@ -263,25 +258,60 @@ impl Unpacker {
                 out.resize(raw_len, 0);
                 inflate(stored, out)?;
             }
-            Codec::Columns => {
+            Codec::Columns | Codec::ColumnsLz4 => {
+                let columns = columns_of(header, stored, &mut self.columns)?;
                 out.resize(raw_len, 0);
-                self.decoder.decode(stored, out)?;
-            }
-            Codec::ColumnsLz4 => {
-                let mut reader = Reader::new(stored);
-                let len = reader.u32()? as usize;
-                if len > MAX_COLUMNS {
-                    return Err(DecodeError::new(HEADER_LEN, "columns are longer than they may be"));
-                }
-                self.columns.clear();
-                self.columns.resize(len, 0);
-                inflate(reader.rest(), &mut self.columns)?;
-                out.resize(raw_len, 0);
-                self.decoder.decode(&self.columns, out)?;
+                self.decoder.decode(columns, out)?;
             }
         }
         Ok(())
     }
+
+    /// The columns of a payload, for [`Table`](super::columns::Table); `None` if it has none.
+    ///
+    /// # Errors
+    /// If the payload is cut or damaged.
+    pub fn columns<'s>(
+        &'s mut self,
+        header: &BlockHeader,
+        stored: &'s [u8],
+    ) -> Result<Option<&'s [u8]>, DecodeError> {
+        match header.codec {
+            Codec::Raw | Codec::Lz4 => Ok(None),
+            _ => columns_of(header, checked(header, stored)?, &mut self.columns).map(Some),
+        }
+    }
+}
+
+/// The payload, its checksum being right.
+fn checked<'s>(header: &BlockHeader, stored: &'s [u8]) -> Result<&'s [u8], DecodeError> {
+    let stored = stored
+        .get(..header.stored_len as usize)
+        .ok_or(DecodeError::new(HEADER_LEN, "block payload is cut"))?;
+    if crc(stored) != header.payload_crc {
+        return Err(DecodeError::new(HEADER_LEN, "block payload has a wrong checksum"));
+    }
+    Ok(stored)
+}
+
+/// The columns that a payload is, or that it decompresses to.
+fn columns_of<'s>(
+    header: &BlockHeader,
+    stored: &'s [u8],
+    room: &'s mut Vec<u8>,
+) -> Result<&'s [u8], DecodeError> {
+    if header.codec != Codec::ColumnsLz4 {
+        return Ok(stored);
+    }
+    let mut reader = Reader::new(stored);
+    let len = reader.u32()? as usize;
+    if len > MAX_COLUMNS {
+        return Err(DecodeError::new(HEADER_LEN, "columns are longer than they may be"));
+    }
+    room.clear();
+    room.resize(len, 0);
+    inflate(reader.rest(), room)?;
+    Ok(room)
 }
 
 /// Decompresses LZ4 to exactly the length of `out`.

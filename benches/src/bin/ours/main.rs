@@ -23,7 +23,8 @@ fn main() {
     match args.mode.as_str() {
         "limits" => limits::run(&args),
         "text" => reading::text(&args),
-        "decode" => reading::decode(&args),
+        "decode" => reading::values(&args, tracewell_benches::values::by_column),
+        "decode-merged" => reading::values(&args, tracewell_benches::values::by_event),
         "verify" => reading::verify(&args),
         "memory" => own::memory(&args),
         "idle" => own::idle(&args),

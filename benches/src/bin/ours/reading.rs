@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tracewell_benches::peer::Args;
 use tracewell_reader::render::text::TextRenderer;
-use tracewell_reader::{Filter, Item, Summary, Trace};
+use tracewell_reader::{Filter, Summary, Trace};
 
 use crate::tracer::dirs;
 
@@ -42,20 +42,10 @@ pub(crate) fn text(args: &Args) {
     tell(&summary.expect("read"));
 }
 
-/// Visits every value of every event.
-pub(crate) fn decode(args: &Args) {
-    let mut fields = 0_u64;
-    let summary = open(args).read(&Filter::default(), |item| {
-        if let Item::Event(event) = item {
-            for field in event.values.iter().flatten() {
-                std::hint::black_box(&field.value);
-                fields += 1;
-            }
-        }
-        Ok::<(), std::convert::Infallible>(())
-    });
-    let Ok(summary) = summary;
-    println!("fields={fields}");
+/// Visits every value of every event, by columns or event by event.
+pub(crate) fn values(args: &Args, visit: fn(&Trace) -> (u64, Summary)) {
+    let (sum, summary) = visit(&open(args));
+    println!("sum={sum:016x}");
     tell(&summary);
 }
 

@@ -19,13 +19,62 @@ pub struct Decoder {
 }
 
 /// A kind of records, as described in front of the columns.
-struct Described {
-    shape: Shape,
-    rows: usize,
-    has_rest: bool,
-    fixed: usize,
-    pieces: Vec<usize>,
-    lengths: Vec<usize>,
+#[derive(Debug)]
+pub(super) struct Described {
+    pub(super) shape: Shape,
+    pub(super) rows: usize,
+    pub(super) has_rest: bool,
+    pub(super) fixed: usize,
+    pub(super) pieces: Vec<usize>,
+    pub(super) lengths: Vec<usize>,
+}
+
+/// What stands in front of the columns.
+pub(super) struct Head<'a> {
+    /// Records, without the pad.
+    pub(super) count: usize,
+    pub(super) pad: usize,
+    /// Bytes of the records.
+    pub(super) room: usize,
+    pub(super) described: Vec<Described>,
+    /// The shape of each record; empty if there is only one.
+    pub(super) order: &'a [u8],
+}
+
+/// Reads what stands in front of the columns of a block of `raw_len` decoded bytes.
+pub(super) fn head<'a>(reader: &mut Reader<'a>, raw_len: usize) -> Result<Head<'a>, DecodeError> {
+    let count = reader.u32()? as usize;
+    let pad = reader.u32()? as usize;
+    let shapes = usize::from(reader.u8()?);
+    let room = raw_len.checked_sub(pad).ok_or(reader.error("pad is longer than the block"))?;
+    if count > room / HEADER_LEN || shapes > MAX_SHAPES || (shapes == 0) != (count == 0) {
+        return Err(reader.error("impossible number of records"));
+    }
+    let mut described = Vec::with_capacity(shapes);
+    let (mut rows, mut bytes) = (0, 0_usize);
+    for _ in 0..shapes {
+        let shape = describe(reader)?;
+        rows += shape.rows;
+        bytes = bytes.saturating_add(shape.rows.saturating_mul(HEADER_LEN + shape.fixed));
+        described.push(shape);
+    }
+    if rows != count || bytes > room {
+        return Err(reader.error("rows do not add up to the records of the block"));
+    }
+    let order = if shapes > 1 { reader.take(count)? } else { &[] };
+    if shapes > 1 {
+        let mut counts = [0_usize; 256];
+        order.iter().for_each(|shape| counts[usize::from(*shape)] += 1);
+        if !described.iter().zip(&counts).all(|(d, n)| d.rows == *n) {
+            return Err(reader.error("rows do not match the order of the records"));
+        }
+    }
+    Ok(Head { count, pad, room, described, order })
+}
+
+/// Whether a pad record may be that long.
+pub(super) const fn is_pad(len: usize) -> bool {
+    len == 0 || len >= 8 && len.is_multiple_of(8)
 }
 
 /// The columns of one shape, while its rows are taken one after the other.
@@ -64,35 +113,10 @@ impl Decoder {
     /// If the columns are cut, contradict themselves, or give another length.
     pub fn decode(&mut self, stored: &[u8], out: &mut [u8]) -> Result<(), DecodeError> {
         let mut reader = Reader::new(stored);
-        let count = reader.u32()? as usize;
-        let pad = reader.u32()? as usize;
-        let shapes = usize::from(reader.u8()?);
-        let room = out.len().checked_sub(pad).ok_or(reader.error("pad is longer than the block"))?;
-        if count > room / HEADER_LEN || shapes > MAX_SHAPES || (shapes == 0) != (count == 0) {
-            return Err(reader.error("impossible number of records"));
-        }
-        let mut described = Vec::with_capacity(shapes);
-        let (mut rows, mut bytes) = (0, 0_usize);
-        for _ in 0..shapes {
-            let shape = describe(&mut reader)?;
-            rows += shape.rows;
-            bytes = bytes.saturating_add(shape.rows.saturating_mul(HEADER_LEN + shape.fixed));
-            described.push(shape);
-        }
-        if rows != count || bytes > room {
-            return Err(reader.error("rows do not add up to the records of the block"));
-        }
-        let order = if shapes > 1 { reader.take(count)? } else { &[] };
-        if shapes > 1 {
-            let mut counts = [0_usize; 256];
-            order.iter().for_each(|shape| counts[usize::from(*shape)] += 1);
-            if !described.iter().zip(&counts).all(|(d, n)| d.rows == *n) {
-                return Err(reader.error("rows do not match the order of the records"));
-            }
-        }
+        let Head { count, pad, room, described, order } = head(&mut reader, out.len())?;
         ticks::decode(&mut reader, count, &mut self.differences)?;
         self.fixed.clear();
-        let mut all = Vec::with_capacity(shapes);
+        let mut all = Vec::with_capacity(described.len());
         for shape in described {
             all.push(self.columns(&mut reader, shape)?);
         }
@@ -101,8 +125,7 @@ impl Decoder {
         let at = self
             .assemble(&mut all, order, out)
             .ok_or(DecodeError::new(end, "columns contradict themselves"))?;
-        let is_pad_whole = pad == 0 || pad >= 8 && pad.is_multiple_of(8);
-        if at != room || !is_pad_whole {
+        if at != room || !is_pad(pad) {
             return Err(DecodeError::new(0, "columns give another length than the block has"));
         }
         if let Some(place) = out.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<8>()) {

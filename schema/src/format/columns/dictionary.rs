@@ -325,7 +325,7 @@ pub(super) enum Column<'a> {
         values: &'a [u8],
         /// Where each begins, and where the last ends; empty if all have one width.
         bounds: Vec<u32>,
-        /// For each row its value; empty if there is one value only.
+        /// For each row its value.
         ids: Vec<u16>,
     },
 }
@@ -362,7 +362,9 @@ impl<'a> Column<'a> {
                     }
                 };
                 let mut ids = Vec::new();
-                if distinct > 1 {
+                if distinct <= 1 {
+                    ids.resize(rows, 0);
+                } else {
                     let id_width = id_width(distinct);
                     let bytes = reader.take(rows.saturating_mul(id_width))?;
                     if id_width == 1 {
@@ -370,13 +372,23 @@ impl<'a> Column<'a> {
                     } else {
                         ids.extend(bytes.as_chunks::<2>().0.iter().map(|b| u16::from_le_bytes(*b)));
                     }
-                    if ids.iter().any(|id| usize::from(*id) >= distinct) {
+                    // Not `any`: the greatest of all is found many at a time.
+                    let greatest = ids.iter().fold(0, |greatest, id| id.max(&greatest).to_owned());
+                    if usize::from(greatest) >= distinct {
                         return Err(reader.error("number of a value that the dictionary does not have"));
                     }
                 }
                 Ok(Self::Ids { values, bounds, ids })
             }
             _ => Err(reader.error("unknown form of a column")),
+        }
+    }
+
+    /// The values back to back, and for each row the number of its value; no numbers if each row has its own value.
+    pub(super) fn parts(&self) -> (&'a [u8], &[u16]) {
+        match self {
+            Self::Plain(values) => (values, &[]),
+            Self::Ids { values, ids, .. } => (values, ids),
         }
     }
 

@@ -73,30 +73,82 @@ pub(super) fn decode(
     width: usize,
     values: &mut Vec<u64>,
 ) -> Result<(), DecodeError> {
-    let mode = reader.u8()?;
     values.clear();
-    if mode == CONSTANT {
-        values.resize(count, reader.u64()?);
-        return Ok(());
-    }
-    if mode == RAW {
-        return unpack(reader, count, width, values);
-    }
-    let narrow = usize::from(reader.u8()?);
-    let base = reader.u64()?;
-    unpack(reader, count, narrow, values)?;
-    match mode {
-        OFFSETS => values.iter_mut().for_each(|v| *v = v.wrapping_add(base)),
-        DIFFERENCES => {
-            let mut value = base;
-            for v in values {
-                value = value.wrapping_add(unzigzag(*v));
-                *v = value;
+    Integers::read(reader, count, width)?.fill(count, values);
+    Ok(())
+}
+
+/// What a column of numbers is read as: the low bytes of what is stored.
+pub trait Number: Copy + Default {
+    /// Bytes of it.
+    const WIDTH: usize;
+    /// Of the low bytes of a word.
+    fn of(word: u64) -> Self;
+}
+
+macro_rules! numbers {
+    ($($ty:ty),*) => {$(
+        impl Number for $ty {
+            const WIDTH: usize = size_of::<$ty>();
+            #[inline(always)]
+            fn of(word: u64) -> Self {
+                word as $ty
             }
         }
-        _ => return Err(reader.error("unknown form of an integer column")),
+    )*};
+}
+
+numbers! { u8, u16, u32, u64, i8, i16, i32, i64 }
+
+impl Number for f64 {
+    const WIDTH: usize = 8;
+    #[inline(always)]
+    fn of(word: u64) -> Self {
+        Self::from_bits(word)
     }
-    Ok(())
+}
+
+/// An integer column as it is stored: as many numbers of `width` bytes as it has rows, none if it is constant.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Integers<'a> {
+    mode: u8,
+    width: usize,
+    base: u64,
+    stored: &'a [u8],
+}
+
+impl<'a> Integers<'a> {
+    /// Reads a column of `count` values that are `width` bytes wide.
+    pub(super) fn read(reader: &mut Reader<'a>, count: usize, width: usize) -> Result<Self, DecodeError> {
+        let mode = reader.u8()?;
+        let (width, base) = match mode {
+            RAW => (width, 0),
+            CONSTANT => return Ok(Self { mode, width: 0, base: reader.u64()?, stored: &[] }),
+            _ => (usize::from(reader.u8()?), reader.u64()?),
+        };
+        let stored = take(reader, count, width)?;
+        if mode > DIFFERENCES {
+            return Err(reader.error("unknown form of an integer column"));
+        }
+        Ok(Self { mode, width, base, stored })
+    }
+
+    /// Appends its `count` values.
+    pub(super) fn fill<T: Number>(&self, count: usize, values: &mut Vec<T>) {
+        let base = self.base;
+        match self.mode {
+            CONSTANT => values.resize(values.len() + count, T::of(base)),
+            DIFFERENCES => {
+                let mut value = base;
+                widen(self.stored, self.width, values, |z| {
+                    value = value.wrapping_add(unzigzag(z));
+                    T::of(value)
+                });
+            }
+            // The base of those that are stored as they are is 0.
+            _ => widen(self.stored, self.width, values, |offset| T::of(offset.wrapping_add(base))),
+        }
+    }
 }
 
 /// Bytes of the narrowest width, 1, 2, 4 or 8, that holds `value`.
@@ -145,24 +197,35 @@ pub(super) fn unpack(
     width: usize,
     values: &mut Vec<u64>,
 ) -> Result<(), DecodeError> {
-    fn run<const N: usize>(bytes: &[u8], values: &mut Vec<u64>) {
+    widen(take(reader, count, width)?, width, values, |value| value);
+    Ok(())
+}
+
+/// The bytes of `count` numbers of `width` bytes.
+fn take<'a>(reader: &mut Reader<'a>, count: usize, width: usize) -> Result<&'a [u8], DecodeError> {
+    if !matches!(width, 1 | 2 | 4 | 8) {
+        return Err(reader.error("integer column of an impossible width"));
+    }
+    reader.take(count.saturating_mul(width))
+}
+
+/// Appends what `of` makes of each number of `width` bytes.
+#[inline(always)]
+fn widen<T>(bytes: &[u8], width: usize, values: &mut Vec<T>, mut of: impl FnMut(u64) -> T) {
+    #[inline(always)]
+    fn run<const N: usize, T>(bytes: &[u8], values: &mut Vec<T>, of: &mut impl FnMut(u64) -> T) {
         values.extend(bytes.as_chunks::<N>().0.iter().map(|chunk| {
             let mut word = [0; 8];
             if let Some(to) = word.first_chunk_mut::<N>() {
                 *to = *chunk;
             }
-            u64::from_le_bytes(word)
+            of(u64::from_le_bytes(word))
         }));
     }
-    if !matches!(width, 1 | 2 | 4 | 8) {
-        return Err(reader.error("integer column of an impossible width"));
-    }
-    let bytes = reader.take(count.saturating_mul(width))?;
     match width {
-        1 => run::<1>(bytes, values),
-        2 => run::<2>(bytes, values),
-        4 => run::<4>(bytes, values),
-        _ => run::<8>(bytes, values),
+        1 => run::<1, T>(bytes, values, &mut of),
+        2 => run::<2, T>(bytes, values, &mut of),
+        4 => run::<4, T>(bytes, values, &mut of),
+        _ => run::<8, T>(bytes, values, &mut of),
     }
-    Ok(())
 }

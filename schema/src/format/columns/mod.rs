@@ -6,16 +6,19 @@
 //! byte. A block stands alone: nothing refers to another block.
 //!
 //! `encode.rs` and `decode.rs` stand side by side; `dictionary.rs` and `integers.rs` are the two kinds of columns,
-//! each with both directions.
+//! each with both directions. `table.rs` reads columns as columns, for whoever wants no records.
 
 mod decode;
 mod dictionary;
 mod encode;
 mod integers;
+mod table;
 mod ticks;
 
 pub use decode::Decoder;
 pub use encode::{Encoder, Walk};
+pub use integers::Number;
+pub use table::{Group, Numbered, Table, Variable};
 
 use super::record::{HEADER_LEN, KIND_LOSS};
 use crate::event::SchemaRef;

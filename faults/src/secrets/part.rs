@@ -169,7 +169,7 @@ fn emit_one(tracer: &Tracer, seed: u64, number: u64) {
         Secrets {
             label,
             password: text,
-            token: (number % 2 == 0).then_some(text),
+            token: (number.is_multiple_of(2)).then_some(text),
             blob: text.as_bytes(),
             account: text,
             phone: text,

@@ -49,7 +49,11 @@ impl Found {
 
 /// Opens a regular file for reading: never through a link, never waiting for a FIFO.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    // A file that this process holds open itself, maybe one in memory that has no name: its link is the kernel's.
+    if !path.starts_with("/proc/self/fd") {
+        flags |= OFlags::NOFOLLOW;
+    }
     let file = File::from(rustix::fs::openat(CWD, path, flags, Mode::empty())?);
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));

@@ -200,12 +200,22 @@ pub(super) fn show(place: &Place, args: &Show, out: &mut Out) -> Result<u8, Fail
         }
         return Ok(OK);
     };
+    let entry = looked.manifest().find(member).map(|entry| entry.info.kind);
+    let base = place.dirs.base();
+    if sealed_at(&args.bundle).is_none() {
+        tracewell_bundle::audit::append(base, "view", &format!("bundle {name}: {member}"))
+            .map_err(|e| failed("the audit file", &e))?;
+    }
     let mut content = looked.member(member).map_err(|e| failed(&name, &e))?;
     if args.raw {
         std::io::copy(&mut content, out).map_err(|e| failed(member, &e))?;
         return Ok(OK);
     }
-    Err(Failure::new("not yet"))
+    let kind = entry.unwrap_or(Kind::Binary);
+    match tracewell_bundle::write_readable(kind, &mut content, out) {
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Err(Failure::Pipe),
+        other => other.map(|()| OK).map_err(|e| failed(member, &e)),
+    }
 }
 
 pub(super) fn strike(place: &Place, args: &Strike, out: &mut Out) -> Result<u8, Failure> {

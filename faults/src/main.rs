@@ -4,6 +4,8 @@
 
 mod random;
 mod report;
+#[cfg(target_arch = "x86_64")]
+mod step;
 
 use std::process::ExitCode;
 
@@ -20,11 +22,16 @@ struct Args {
 enum Test {
     /// Adds the report lines of a file to the ledger, docs/faults.md.
     Ledger(report::LedgerArgs),
+    /// Takes a crash image after every machine instruction of a path through the engine (T-2).
+    #[cfg(target_arch = "x86_64")]
+    Step(step::StepArgs),
 }
 
 fn main() -> ExitCode {
     let outcome = match Args::parse().test {
         Test::Ledger(args) => report::ledger(&args),
+        #[cfg(target_arch = "x86_64")]
+        Test::Step(args) => step::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tracewell_schema::Schema;
 use tracewell_schema::format::process::{PROCESS_FILE, ProcessFile, SCHEMAS_FILE, SchemaItems};
 use tracewell_schema::format::record::Records;
-use tracewell_schema::format::ring::{PAGE, RingHeader};
+use tracewell_schema::format::ring::{HEAD, PAGE, RingHeader, STATE, TAIL};
 use tracewell_schema::limits::{MAX_EVENTS, MAX_SCHEMA};
 
 use crate::source;
@@ -52,14 +52,17 @@ fn read_bounded(path: &Path, most: u64) -> io::Result<(File, Vec<u8>)> {
 }
 
 /// Reads everything but the data of a dead process's rings; what waits in the rings of a live one is copied as long
-/// as `budget` bytes last.
-pub(crate) fn read_folder(path: &Path, budget: &mut u64) -> Result<Folder, Damage> {
+/// as `budget` bytes last. `None` if the process was killed before it could have made a ring.
+pub(crate) fn read_folder(path: &Path, budget: &mut u64) -> Result<Option<Folder>, Damage> {
     let process_path = path.join(PROCESS_FILE);
     let (file, bytes) = read_bounded(&process_path, 64 << 10).map_err(|e| damage(&process_path, e))?;
+    if bytes.is_empty() {
+        return Ok(None);
+    }
     let process = ProcessFile::decode(&bytes).map_err(|e| damage(&process_path, e.what))?;
     let is_alive = is_locked(&file).map_err(|e| damage(&process_path, e))?;
     let mut folder = Folder { is_alive, process, schemas: Vec::new(), rings: Vec::new(), damage: Vec::new() };
-    let Ok(entries) = std::fs::read_dir(path) else { return Ok(folder) };
+    let Ok(entries) = std::fs::read_dir(path) else { return Ok(Some(folder)) };
     let mut names: Vec<_> = entries
         .flatten()
         .filter(|e| e.file_name().to_str().is_some_and(|n| n.starts_with("ring-")))
@@ -73,13 +76,11 @@ pub(crate) fn read_folder(path: &Path, budget: &mut u64) -> Result<Folder, Damag
     }
     for name in names {
         match read_ring(&name, is_alive, budget) {
-            // A ring that is being made has no header yet and nothing in it.
+            // Free, or being made: nothing is in it.
             Ok(None) => {}
             Ok(Some(left)) if left.header.process_uuid != folder.process.identity.process_uuid => {
                 folder.damage.push(damage(&name, "ring of another process"));
             }
-            // Free: its counters are in a segment.
-            Ok(Some(left)) if left.header.state == 0 && left.header.head == left.header.tail => {}
             Ok(Some(left)) => folder.rings.push(left),
             // A live process removes its folder at a clean end while we look.
             Err(_) if is_alive && !name.exists() => {}
@@ -102,7 +103,7 @@ pub(crate) fn read_folder(path: &Path, budget: &mut u64) -> Result<Folder, Damag
         Err(_) if is_alive && !schemas_path.exists() => {}
         Err(e) => folder.damage.push(damage(&schemas_path, e)),
     }
-    Ok(folder)
+    Ok(Some(folder))
 }
 
 fn read_ring(path: &Path, is_alive: bool, budget: &mut u64) -> Result<Option<Leftover>, Damage> {
@@ -126,7 +127,7 @@ fn read_header(path: &Path, file: &File) -> Result<Option<RingHeader>, Damage> {
     let mut page = [0; PAGE];
     let mut again = [0; PAGE];
     read(&mut page)?;
-    if page.iter().all(|b| *b == 0) {
+    if is_free(&page) {
         return Ok(None);
     }
     let decode = |page: &[u8; PAGE]| RingHeader::decode(page).map_err(|e| damage(path, e.what));
@@ -142,6 +143,13 @@ fn read_header(path: &Path, file: &File) -> Result<Option<RingHeader>, Damage> {
         }
     }
     Ok(Some(header))
+}
+
+/// Nobody's, with nothing in it: its counters are in a segment. What else the page says is half written if its process
+/// was killed while it made the ring or gave it to a thread.
+fn is_free(page: &[u8; PAGE]) -> bool {
+    let word = |at: usize| page.get(at..at + 8);
+    page.get(STATE..STATE + 4) == Some(&[0; 4]) && word(HEAD) == word(TAIL)
 }
 
 /// Copies what waits in a live process's ring. The drain may release, and the producer overwrite, the front of it
@@ -163,7 +171,8 @@ fn copy(file: &File, left: &mut Leftover, budget: &mut u64) -> Result<(), Damage
             header.sequence_at_tail = now.sequence_at_tail;
             now.tail
         }
-        Ok(None) => header.tail,
+        // Free meanwhile: all was released.
+        Ok(None) => header.head,
         Err(damage) => return Err(damage),
     };
     let gone = now.clamp(header.tail, header.head) - header.tail;

@@ -128,7 +128,7 @@ impl Trace {
         let mut folders = Vec::new();
         for path in &places.ring_folders {
             match ring::read_folder(path, &mut budget) {
-                Ok(folder) => folders.push(folder),
+                Ok(folder) => folders.extend(folder),
                 // Removed by a clean end while we looked.
                 Err(_) if !path.exists() => {}
                 Err(damage) => builder.trace.summary.damage(damage),

@@ -1,8 +1,8 @@
 //! The child's side: marks for the tracer, and emits that the oracle knows of.
 #![allow(unsafe_code)]
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::time::Duration;
 
 use tracewell::control::{Control, EnableRequest};
@@ -45,6 +45,24 @@ impl Mark {
     }
 }
 
+/// In a `StepThis`: what is to be emitted is made ready outside of it.
+static STEPS_EMITS: AtomicBool = AtomicBool::new(false);
+
+/// Steps this thread through `work`; see [`Mark::StepThis`]. What makes the texts of events is left out.
+pub(super) fn stepped(work: impl FnOnce()) {
+    STEPS_EMITS.store(true, Ordering::SeqCst);
+    mark(Mark::StepThis, 0);
+    work();
+    mark(Mark::Free, 0);
+    STEPS_EMITS.store(false, Ordering::SeqCst);
+}
+
+fn step_on(on: Mark) {
+    if STEPS_EMITS.load(Ordering::SeqCst) {
+        mark(on, 0);
+    }
+}
+
 /// Tells the tracer.
 #[inline(never)]
 pub(super) fn mark(mark: Mark, number: u64) {
@@ -57,7 +75,6 @@ pub(super) fn mark(mark: Mark, number: u64) {
 #[derive(Debug)]
 pub(super) struct Child {
     pub(super) oracle: &'static Oracle,
-    pub(super) dir: PathBuf,
     pub(super) dirs: Dirs,
 }
 
@@ -77,7 +94,7 @@ impl Child {
         let oracle = Oracle::open(&dir.join("oracle"), false).map_err(|e| format!("oracle: {e}"))?;
         let dirs = Dirs::resolve(Some(&dir.join("trace"))).map_err(|e| e.to_string())?;
         let dirs = dirs.with_ring_root(dir.join("rings"));
-        Ok(Self { oracle: Box::leak(Box::new(oracle)), dir: dir.to_owned(), dirs })
+        Ok(Self { oracle: Box::leak(Box::new(oracle)), dirs })
     }
 
     pub(super) fn page(&self) -> &'static Page {
@@ -124,13 +141,16 @@ impl Lane {
         Self { lane, ..self.clone() }
     }
 
+    /// The next emit's number; what comes before [`Lane::put`] is not stepped.
     fn number(&self) -> u64 {
+        step_on(Mark::Freeze);
         self.oracle.page().lanes[self.lane].begun.load(Ordering::Relaxed)
     }
 
     #[inline(always)]
     fn put(&self, expect: Expect, emit: impl FnOnce()) {
         let lane = &self.oracle.page().lanes[self.lane];
+        step_on(Mark::StepThis);
         lane.begin(expect);
         std::sync::atomic::fence(Ordering::SeqCst);
         emit();

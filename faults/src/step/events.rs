@@ -248,7 +248,7 @@ pub(super) fn check(event: &EventRef<'_>, is_opted: bool) -> Result<(usize, u64)
         }
         "custom.step_chosen" => {
             text("text", &words(number, 5))
-                && event.values.get("text").is_some_and(|f| f.reduction == Reduction::Prefix { n: 5, m: 0 })
+                && event.values.get("text").is_some_and(|f| matches!(f.reduction, Reduction::Prefix { .. }))
         }
         "custom.step_optional" if is_opted => text("extra", &words(number, 12)),
         "custom.step_optional" => event.values.get("extra").is_some_and(|f| f.reduction == Reduction::Off),

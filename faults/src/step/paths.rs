@@ -6,7 +6,7 @@ use tracewell::control::EnableRequest;
 use tracewell::{Clock, WhenFull};
 use tracewell_schema::Reduction;
 
-use super::child::{Child, Lane, Mark, fork, join, mark};
+use super::child::{Child, Lane, Mark, fork, join, mark, stepped};
 use super::events::{CHOSEN_FIELD, OPTIONAL_FIELD, SHY};
 use super::page::Expect::{Any, Delivered, Either, Full, Nothing, TooBig};
 
@@ -29,12 +29,6 @@ const BIG: usize = 4096 - 64;
 fn frozen(work: impl FnOnce()) {
     mark(Mark::Freeze, 0);
     work();
-}
-
-fn stepped(work: impl FnOnce()) {
-    mark(Mark::StepThis, 0);
-    work();
-    mark(Mark::Free, 0);
 }
 
 fn stepped_all(work: impl FnOnce()) {

@@ -182,14 +182,14 @@ impl Walk {
     /// Lets one thread run to its next mark; all others stand still. `None` if it ends before.
     fn run_alone(&mut self, tid: pid_t) -> io::Result<Option<(Mark, u64)>> {
         while self.tracee.threads.contains_key(&tid) {
-            if let Some((code, number)) = self.tracee.mark(tid, true)?
-                && self.tracee.came_back
-            {
-                return Ok(Some((Mark::of_code(code), number)));
-            }
             self.tracee.go_on(tid)?;
             while self.tracee.threads.contains_key(&tid) && !self.tracee.is_stopped(tid) {
                 self.tracee.wait(tid, true)?;
+            }
+            if self.tracee.is_stopped(tid)
+                && let Some((code, number)) = self.tracee.mark(tid, true)?
+            {
+                return Ok(Some((Mark::of_code(code), number)));
             }
         }
         Ok(None)

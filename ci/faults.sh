@@ -24,5 +24,11 @@ run() {
   echo "$1: $((SECONDS - begun)) s" >&2
 }
 # The tests, one line each.
+run step "--most 150000" ""
 
+if [ "$scale" = 1 ] && [ "${only:-step}" = step ]; then
+  # The instructions of another build are others.
+  cargo build -p tracewell-faults
+  "${CARGO_TARGET_DIR:-target}/debug/faults" step | tee -a "$reports"
+fi
 if [ "$scale" = 1 ]; then "$faults" ledger "$reports"; fi

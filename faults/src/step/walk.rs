@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::process::{Child as Process, Command};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use libc::pid_t;
 
@@ -17,6 +18,9 @@ use super::tracee::{Next, Step, Tracee, name_of, process_of};
 
 /// A thread that goes on for so many instructions without waiting lets others go on.
 const TURN: u64 = 50_000;
+
+/// Most time for one path: two million instructions, on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(400);
 
 /// What was done.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +58,21 @@ pub(super) struct Walk {
     emits: (u64, u64),
     most: u64,
     told: Told,
+    /// Dropped at the end of the walk.
+    _watchdog: mpsc::Sender<()>,
+}
+
+/// Kills the child if the walk is not over in time: every wait of the tracer ends then.
+fn watch(pid: u32) -> mpsc::Sender<()> {
+    let (sender, end) = mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        if end.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout)
+            && let Some(pid) = rustix::process::Pid::from_raw(pid.cast_signed())
+        {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    });
+    sender
 }
 
 /// Signals that interrupt emits.
@@ -77,7 +96,9 @@ impl Walk {
             .args(["step", "--child", name, "--dir"])
             .arg(dir)
             .spawn()?;
+        let watchdog = watch(process.id());
         let mut walk = Self {
+            _watchdog: watchdog,
             name: name.to_owned(),
             process,
             tracee: Tracee::default(),

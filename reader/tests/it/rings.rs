@@ -36,6 +36,30 @@ fn a_killed_process_is_read_from_segment_and_ring_together() {
 }
 
 #[test]
+fn what_was_being_made_when_its_process_was_killed_is_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let mut given = RingFile::new(7, 2, CAPACITY, 640, 0, &[]);
+    given.header.state = 0;
+    let rings = [RingFile::new(7, 1, CAPACITY, 0, 0, &steps(0..5, 10)), given];
+    let folder = write_folder(root.path(), "scanner", 7, &rings);
+    // A ring that is given to another thread: half of its identity is the new one's.
+    let path = folder.join("ring-000001");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[48..64].fill(0x55);
+    fs::write(&path, &bytes).unwrap();
+    // A new one: of its header there is only the magic.
+    bytes[8..].fill(0);
+    fs::write(folder.join("ring-000002"), &bytes).unwrap();
+    // A process that came no further than to make its first file.
+    let other = write_folder(root.path(), "other", 8, &[]);
+    fs::write(other.join("process"), b"").unwrap();
+    fs::remove_file(other.join("schemas")).unwrap();
+    let (seen, summary) = read(root.path());
+    assert_eq!(seen, events(7, 1, 0..5));
+    assert!(summary.is_complete() && summary.law_checked == 1, "{summary:?}");
+}
+
+#[test]
 fn a_second_one_under_way_cannot_be() {
     let root = tempfile::tempdir().unwrap();
     let mut ring = RingFile::new(7, 1, CAPACITY, 0, 0, &steps(0..5, 10));

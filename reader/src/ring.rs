@@ -100,7 +100,8 @@ pub(crate) fn read_folder(path: &Path, budget: &mut u64) -> Result<Option<Folder
                 }
             }
         }
-        Err(_) if is_alive && !schemas_path.exists() => {}
+        // It is made before the first ring, and removed after the last.
+        Err(_) if (is_alive || folder.rings.is_empty()) && !schemas_path.exists() => {}
         Err(e) => folder.damage.push(damage(&schemas_path, e)),
     }
     Ok(Some(folder))

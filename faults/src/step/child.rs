@@ -10,8 +10,8 @@ use tracewell::dirs::Dirs;
 use tracewell::{Builder, Tracer, emit};
 
 use super::events::{
-    Bulk, Chosen, Cut, Fixed, Optional, PASSWORD, Reduced, Shy, Worded, address, host, lengths, long_text, mixed,
-    words,
+    Bulk, Chosen, Cut, Fixed, Optional, PASSWORD, Reduced, Shy, Worded, address, host, lengths, long_text,
+    mixed, words,
 };
 use super::page::{Expect, Oracle, Page};
 use super::tracee::MARK;

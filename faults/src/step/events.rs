@@ -63,7 +63,7 @@ pub(super) struct Bulk<'a> {
     #[field(public)]
     pub(super) len: u32,
     /// Of the number and the length.
-    #[field(public)]
+    #[field(public, max = 32767)]
     pub(super) text: &'a str,
 }
 

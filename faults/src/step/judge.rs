@@ -106,13 +106,13 @@ impl Judge {
         }
         let mut tally = Tally::default();
         for (at, (lane, seen)) in page.lanes.iter().zip(&seen).enumerate() {
-            tally.add(lane, |number| seen[number as usize / 64] & (1 << (number % 64)) != 0, next[at]).map_err(
-                |what| {
+            tally
+                .add(lane, |number| seen[number as usize / 64] & (1 << (number % 64)) != 0, next[at])
+                .map_err(|what| {
                     let (begun, acked) =
                         (lane.begun.load(Ordering::Relaxed), lane.acked.load(Ordering::Relaxed));
                     format!("lane {at} ({begun} begun, {acked} returned): {what}")
-                },
-            )?;
+                })?;
         }
         tally.check(&found.lost)
     }

@@ -109,7 +109,10 @@ fn walk_as_child(name: &str, dir: &Path) -> Result<(), String> {
 
 /// Steps one path in a child of its own.
 fn step(name: &str, args: &StepArgs) -> Result<Told, String> {
-    let dir = tempfile::Builder::new().prefix("tracewell-step-").tempdir_in("/dev/shm").map_err(|e| e.to_string())?;
+    let dir = tempfile::Builder::new()
+        .prefix("tracewell-step-")
+        .tempdir_in("/dev/shm")
+        .map_err(|e| e.to_string())?;
     let mut walk = Walk::begin(name, dir.path(), args.most).map_err(|e| format!("{name}: {e}"))?;
     let ended = walk.run();
     walk.kill();

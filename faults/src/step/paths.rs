@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use tracewell::control::EnableRequest;
 use tracewell::{Clock, WhenFull};
-use tracewell_schema::Reduction;
+use tracewell_schema::format::record::HEADER_LEN;
+use tracewell_schema::{Event, Reduction};
 
 use super::child::{Child, Lane, Mark, fork, join, mark, stepped};
-use super::events::{CHOSEN_FIELD, OPTIONAL_FIELD, SHY};
-use super::page::Expect::{Any, Delivered, Either, Full, Nothing, TooBig};
+use super::events::{Bulk, CHOSEN_FIELD, OPTIONAL_FIELD, SHY};
+use super::page::Expect::{Any, Delivered, Full, Nothing, TooBig};
 
 /// A path by name.
 pub(super) struct Path {
@@ -23,8 +24,13 @@ macro_rules! paths {
     };
 }
 
-/// A text of which a record takes 4 KiB in the ring.
-const BIG: usize = 4096 - 64;
+/// Length of the text of a [`Bulk`] whose record has this length.
+const fn text_of(record: usize) -> usize {
+    record - HEADER_LEN - <Bulk<'_> as Event>::FIXED_LEN
+}
+
+/// A text whose record takes 4 KiB in the ring.
+const BIG: usize = text_of(4096);
 
 fn frozen(work: impl FnOnce()) {
     mark(Mark::Freeze, 0);
@@ -103,7 +109,7 @@ paths! {
     "emit-large" => |child| {
         let lane = child.ready();
         lane.bulk(10, Delivered);
-        stepped(|| [3000, 12_000].into_iter().for_each(|len| lane.bulk(len, Delivered)));
+        stepped(|| [700, 5000].into_iter().for_each(|len| lane.bulk(len, Delivered)));
     },
     "emit-cut" => |child| {
         let lane = child.ready();
@@ -216,38 +222,41 @@ paths! {
         frozen(|| fill(&lane));
         mark(Mark::Free, 0);
         flush(&lane);
-        frozen(|| ());
-        stepped(|| {
-            lane.bulk(BIG + 512, Delivered);
-            lane.bulk(BIG, Delivered);
-        });
+        frozen(|| lane.bulk(text_of(4096 - 128), Delivered));
+        stepped(|| (0..3).for_each(|_| lane.bulk(100, Delivered)));
     },
     "wrap-exactly" => |child| {
         let lane = child.ready();
         frozen(|| fill(&lane));
         mark(Mark::Free, 0);
         flush(&lane);
-        stepped(|| (0..3).for_each(|_| lane.bulk(BIG, Delivered)));
+        frozen(|| lane.bulk(text_of(4096 - 256), Delivered));
+        stepped(|| (0..3).for_each(|_| lane.bulk(text_of(128), Delivered)));
     },
     "half-full" => |child| {
         let lane = child.ready();
-        frozen(|| (0..7).for_each(|_| lane.bulk(BIG, Delivered)));
-        stepped(|| (0..3).for_each(|_| lane.bulk(BIG, Delivered)));
+        frozen(|| {
+            (0..7).for_each(|_| lane.bulk(BIG, Delivered));
+            lane.bulk(text_of(4096 - 256), Delivered);
+        });
+        stepped(|| (0..4).for_each(|_| lane.bulk(text_of(120), Delivered)));
     },
     "full" => |child| {
         let lane = child.ready();
-        frozen(|| fill(&lane));
+        frozen(|| {
+            fill(&lane);
+            lane.bulk(text_of(4096 - 256), Delivered);
+        });
         stepped(|| {
-            lane.bulk(BIG, Either);
-            lane.bulk(BIG, Full);
-            lane.bulk(BIG, Full);
+            (0..2).for_each(|_| lane.bulk(text_of(128), Delivered));
+            (0..3).for_each(|_| lane.bulk(text_of(128), Full));
         });
     },
     "loss-record" => |child| {
         let lane = child.ready();
         frozen(|| {
             fill(&lane);
-            lane.bulk(BIG, Either);
+            lane.bulk(BIG, Delivered);
             (0..3).for_each(|_| lane.bulk(BIG, Full));
         });
         mark(Mark::Free, 0);
@@ -261,7 +270,7 @@ paths! {
         let lane = child.ready();
         frozen(|| {
             fill(&lane);
-            lane.bulk(BIG - 256, Delivered);
+            lane.bulk(text_of(4096 - 256), Delivered);
             lane.bulk(BIG, Full);
         });
         mark(Mark::Free, 0);
@@ -294,8 +303,11 @@ paths! {
     "wait" => |child| {
         let builder = child.builder().when_full(WhenFull::Wait(Duration::from_secs(60)));
         let lane = child.ready_with(EnableRequest::default(), builder);
-        frozen(|| fill(&lane));
-        stepped_all(|| (0..2).for_each(|_| lane.bulk(BIG, Delivered)));
+        frozen(|| {
+            fill(&lane);
+            lane.bulk(text_of(4096 - 256), Delivered);
+        });
+        stepped_all(|| (0..3).for_each(|_| lane.bulk(text_of(128), Delivered)));
     },
     "thread-exit" => |child| {
         let lane = child.ready();
@@ -373,7 +385,7 @@ paths! {
         let lane = child.ready();
         frozen(|| {
             fill(&lane);
-            lane.bulk(BIG, Either);
+            lane.bulk(BIG, Delivered);
             lane.bulk(BIG, Full);
         });
         stepped_all(|| {

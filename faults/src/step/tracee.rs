@@ -25,7 +25,7 @@ pub(super) enum Next {
 pub(super) enum Thread {
     /// Stopped; this signal is to be delivered when it goes on.
     Stopped(c_int),
-    /// Stopped inside a clone or fork, whose call is not over.
+    /// Stopped inside a call, which goes on, or begins again, with the next step.
     Midway,
     /// On its own: freely, or in a call of which it was stepped into.
     Away,
@@ -122,7 +122,7 @@ impl Tracee {
                 self.came_back = true;
             }
             libc::PTRACE_EVENT_STOP => {
-                self.threads.insert(tid, Thread::Stopped(0));
+                self.threads.insert(tid, Thread::Midway);
             }
             // A clone or fork. The new thread tells of itself.
             _ => {
@@ -248,8 +248,9 @@ impl Tracee {
     /// Steps a stopped thread over one instruction.
     pub(super) fn step(&mut self, tid: pid_t, next: Next) -> io::Result<Step> {
         loop {
+            let is_call = next == Next::Call || self.threads.get(&tid) == Some(&Thread::Midway);
             self.resume(libc::PTRACE_SINGLESTEP, tid)?;
-            if next == Next::Call {
+            if is_call {
                 if !self.wait_for_call(tid)? {
                     return Ok(Step::Blocked);
                 }

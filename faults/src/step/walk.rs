@@ -216,7 +216,7 @@ impl Walk {
         Ok(None)
     }
 
-    /// Steps until the thread comes to its next mark, or ends.
+    /// Steps until the thread comes to its next mark, or ends; where all are stepped, until any thread comes to one.
     fn step_window(&mut self, main: pid_t, mark: Mark, every: u64) -> Result<Option<(Mark, u64)>, String> {
         let name = self.name.clone();
         let fail = |error: io::Error| format!("{name}: tracing: {error}");
@@ -233,7 +233,8 @@ impl Walk {
         let (mut tid, mut turn) = (main, 0_u64);
         let mut calls = false;
         loop {
-            if !self.tracee.threads.contains_key(&main) {
+            let is_over = mark != Mark::StepAll && !self.tracee.threads.contains_key(&main);
+            if is_over || self.tracee.threads.is_empty() {
                 return Ok(None);
             }
             // Who else came out of a call?
@@ -262,7 +263,7 @@ impl Walk {
                     return Err(format!("{}: a breakpoint that is no mark at {place:#x}", self.name));
                 };
                 Tracee::pass_mark(tid).map_err(fail)?;
-                if tid == main {
+                if tid == main || mark == Mark::StepAll {
                     return Ok(Some((Mark::of_code(code), number)));
                 }
                 continue;
@@ -358,7 +359,9 @@ fn place_in_file(tid: pid_t, place: u64) -> String {
     let mut first: Option<(&str, u64)> = None;
     for line in maps.lines() {
         let file = line.split_whitespace().nth(5).unwrap_or_default();
-        let Some((from, to)) = line.split_whitespace().next().and_then(|range| range.split_once('-')) else { continue };
+        let Some((from, to)) = line.split_whitespace().next().and_then(|range| range.split_once('-')) else {
+            continue;
+        };
         let number = |text| u64::from_str_radix(text, 16).unwrap_or(0);
         if first.is_none_or(|(name, _)| name != file) {
             first = Some((file, number(from)));

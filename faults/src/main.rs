@@ -20,6 +20,8 @@ mod shutdown;
 mod sigbus;
 mod space;
 mod stage;
+#[cfg(target_arch = "x86_64")]
+mod step;
 mod storage;
 mod threads;
 mod trap;
@@ -79,6 +81,9 @@ enum Test {
     Storage(storage::StorageArgs),
     /// Signals, allocators, forks, thread ends, exec, rights, crowds of threads.
     Threads(threads::ThreadsArgs),
+    /// Takes a crash image after every machine instruction of a path through the engine (T-2).
+    #[cfg(target_arch = "x86_64")]
+    Step(step::StepArgs),
 }
 
 fn main() -> ExitCode {
@@ -103,6 +108,8 @@ fn main() -> ExitCode {
         Test::Space(args) => space::run(&args),
         Test::Storage(args) => storage::run(&args),
         Test::Threads(args) => threads::run(&args),
+        #[cfg(target_arch = "x86_64")]
+        Test::Step(args) => step::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,7 +10,7 @@ use rustix::fs::FlockOperation;
 use tracewell_schema::Schema;
 use tracewell_schema::format::process::{PROCESS_FILE, ProcessFile, SCHEMAS_FILE, SchemaItems};
 use tracewell_schema::format::record::Records;
-use tracewell_schema::format::ring::{PAGE, RingHeader};
+use tracewell_schema::format::ring::{HEAD, PAGE, RingHeader, STATE, TAIL};
 use tracewell_schema::limits::{MAX_EVENTS, MAX_SCHEMA};
 
 use crate::source;
@@ -81,13 +81,11 @@ pub(crate) fn read_folder(path: &Path, budget: &mut u64) -> Result<Option<Folder
     }
     for name in names {
         match read_ring(&name, is_alive, budget) {
-            // A ring that is being made has no header yet and nothing in it.
+            // Free, or being made: nothing is in it.
             Ok(None) => {}
             Ok(Some(left)) if left.header.process_uuid != folder.process.identity.process_uuid => {
                 folder.damage.push(damage(&name, "ring of another process"));
             }
-            // Free: its counters are in a segment.
-            Ok(Some(left)) if left.header.state == 0 && left.header.head == left.header.tail => {}
             Ok(Some(left)) => folder.rings.push(left),
             // A live process removes its folder at a clean end while we look.
             Err(_) if is_alive && !name.exists() => {}
@@ -157,7 +155,7 @@ fn read_header(path: &Path, file: &File) -> Result<Option<RingHeader>, Damage> {
     let mut page = [0; PAGE];
     let mut again = [0; PAGE];
     read(&mut page)?;
-    if page.iter().all(|b| *b == 0) {
+    if is_free(&page) {
         return Ok(None);
     }
     let decode = |page: &[u8; PAGE]| RingHeader::decode(page).map_err(|e| damage(path, e.what));
@@ -173,6 +171,13 @@ fn read_header(path: &Path, file: &File) -> Result<Option<RingHeader>, Damage> {
         }
     }
     Ok(Some(header))
+}
+
+/// Nobody's, with nothing in it: its counters are in a segment. What else the page says is half written if its process
+/// was killed while it made the ring or gave it to a thread.
+fn is_free(page: &[u8; PAGE]) -> bool {
+    let word = |at: usize| page.get(at..at + 8);
+    page.get(STATE..STATE + 4) == Some(&[0; 4]) && word(HEAD) == word(TAIL)
 }
 
 /// Copies what waits in a live process's ring. The drain may release, and the producer overwrite, the front of it
@@ -194,7 +199,8 @@ fn copy(file: &File, left: &mut Leftover, budget: &mut u64) -> Result<(), Damage
             header.sequence_at_tail = now.sequence_at_tail;
             now.tail
         }
-        Ok(None) => header.tail,
+        // Free meanwhile: all was released.
+        Ok(None) => header.head,
         Err(damage) => return Err(damage),
     };
     let gone = now.clamp(header.tail, header.head) - header.tail;

@@ -154,6 +154,16 @@ pub(crate) fn index(path: &Path) -> Result<Indexed, ReadError> {
     Ok(Indexed::Whole(Box::new(index)))
 }
 
+/// How long an unsealed segment is that ends within its header, since its process was killed when it began it (or the
+/// disk was full): nothing was released for it. `None` if that does not explain what is there.
+pub(crate) fn unborn(path: &Path) -> Option<u64> {
+    let mut start = [0; segment::HEADER_LEN];
+    let n = source::open(path).and_then(|file| read_at(&file, &mut start, 0)).ok()?;
+    let is_begun = start.iter().take(n).zip(&segment::MAGIC).all(|(a, b)| a == b);
+    let is_open = path.extension().is_some_and(|e| e == "open");
+    (is_open && n < segment::HEADER_LEN && is_begun).then_some(n as u64)
+}
+
 impl Index {
     fn damaged(&mut self, path: &Path, offset: u64, bytes: u64, events: u64, what: &str) {
         self.damage.push(Damage { file: path.to_owned(), offset, bytes, events, what: what.to_owned() });

@@ -162,7 +162,13 @@ impl Trace {
                 {
                     builder.add_sealed(&path);
                 }
-                Err(error) => errors.push((path, error)),
+                Err(error) => match segment::unborn(&path) {
+                    Some(bytes) => {
+                        builder.trace.summary.torn += 1;
+                        builder.trace.summary.torn_bytes += bytes;
+                    }
+                    None => errors.push((path, error)),
+                },
             }
         }
         for folder in folders {
@@ -540,8 +546,11 @@ impl Builder {
                 ring.text_head = literal(&|out| text::push_source(out, process, tid, name));
                 ring.json_head = literal(&|out| json::push_source(out, process, tid, name));
             }
-            // Of two blocks that begin at the same place the longer one first: the other is a duplicate.
-            ring.blocks.sort_by_key(|b| (b.from, std::cmp::Reverse(b.to)));
+            // Of two blocks that begin at the same place the longer one first: the other is a duplicate. But what is left
+            // in the ring comes after a block of a segment: the writer stores sequence and tail one after the other, so
+            // that a kill between the two leaves the next tail's sequence beside the tail before it.
+            ring.blocks
+                .sort_by_key(|b| (b.from, matches!(b.source, Source::Ring(_)), std::cmp::Reverse(b.to)));
         }
         trace.summary.processes = trace.processes.len();
         trace.summary.rings = trace.rings.keys().filter(|(_, ring)| *ring != 0).count();

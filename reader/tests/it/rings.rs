@@ -36,6 +36,52 @@ fn a_killed_process_is_read_from_segment_and_ring_together() {
 }
 
 #[test]
+fn what_was_being_made_when_its_process_was_killed_is_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let mut given = RingFile::new(7, 2, CAPACITY, 640, 0, &[]);
+    given.header.state = 0;
+    let rings = [RingFile::new(7, 1, CAPACITY, 0, 0, &steps(0..5, 10)), given];
+    let folder = write_folder(root.path(), "scanner", 7, &rings);
+    // A ring that is given to another thread: half of its identity is the new one's.
+    let path = folder.join("ring-000001");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[48..64].fill(0x55);
+    fs::write(&path, &bytes).unwrap();
+    // A new one: of its header there is only the magic.
+    bytes[8..].fill(0);
+    fs::write(folder.join("ring-000002"), &bytes).unwrap();
+    // A process that came no further than to make its first file.
+    let other = write_folder(root.path(), "other", 8, &[]);
+    fs::write(other.join("process"), b"").unwrap();
+    fs::remove_file(other.join("schemas")).unwrap();
+    let (seen, summary) = read(root.path());
+    assert_eq!(seen, events(7, 1, 0..5));
+    assert!(summary.is_complete() && summary.law_checked == 1, "{summary:?}");
+    // Before its first ring, or after its last, a folder has no schemas. With something in a ring it must.
+    let third = write_folder(root.path(), "third", 9, &[]);
+    fs::remove_file(third.join("schemas")).unwrap();
+    assert!(read(root.path()).1.is_complete());
+    fs::remove_file(folder.join("schemas")).unwrap();
+    assert!(!read(root.path()).1.is_complete());
+}
+
+#[test]
+fn a_kill_between_the_two_stores_of_a_release_is_no_hole() {
+    let (session, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (a, b) = (steps(0..10, 1000), steps(10..20, 1000));
+    let mut segment = Segment::new("scanner", 7, 1);
+    segment.data(1, 0, 0, &a);
+    segment.write_open(session.path());
+    // The sequence is that after the block, the tail still the one before it.
+    let mut ring = RingFile::new(7, 1, CAPACITY, 0, 0, &[a, b].concat());
+    ring.header.sequence_at_tail = 10;
+    write_folder(root.path(), "scanner", 7, &[ring]);
+    let (seen, summary) = read_both(session.path(), root.path());
+    assert_eq!(seen, events(7, 1, 0..20));
+    assert!(summary.is_complete() && summary.law_checked == 1, "{summary:?}");
+}
+
+#[test]
 fn a_second_one_under_way_cannot_be() {
     let root = tempfile::tempdir().unwrap();
     let mut ring = RingFile::new(7, 1, CAPACITY, 0, 0, &steps(0..5, 10));

@@ -13,9 +13,9 @@ use crate::clock::Clock;
 use crate::config::{Config, RING_BUDGET, RING_SIZE, WhenFull};
 use crate::control::Control;
 use crate::error::{AttachError, FlushError};
+use crate::ring::gate::NO_SESSION;
 use crate::state::State;
 use crate::stats::Stats;
-use crate::ring::gate::NO_SESSION;
 use crate::thread::{self, Refusal};
 use crate::{emit, signal};
 
@@ -94,7 +94,7 @@ impl Tracer {
             control,
             problem,
             epoch: AtomicU64::new(NO_SESSION),
-            pid: AtomicU32::new(std::process::id()),
+            pid: AtomicU32::new(crate::fork::own_pid()),
             state: Mutex::default(),
             orphans: Arc::default(),
             ended: AtomicBool::new(false),
@@ -169,6 +169,10 @@ impl Tracer {
         }
         if thread::in_signal_scope() {
             return self.inner.orphans.count(LossReason::Signal);
+        }
+        if crate::fork::is_guest() {
+            // A drain or a ring of a child in its parent's memory would be the parent's, and end with the child.
+            return self.inner.orphans.count(LossReason::Forked);
         }
         let Some(refusal) = Refusal::enter() else {
             return self.inner.orphans.count(LossReason::Nested);

@@ -7,8 +7,8 @@ use tracewell_schema::format::control::{self as layout, ControlPage, NamedReduct
 
 use super::Control;
 use super::lock::ChangeLock;
-use super::{roots, sequence};
 use super::types::{ControlStatus, EnableRequest, SessionInfo, Why};
+use super::{roots, sequence};
 use crate::dirs::Dirs;
 use crate::{boot, fs, uuid};
 

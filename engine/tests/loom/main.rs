@@ -30,8 +30,8 @@ mod ticket;
 mod close;
 mod grow;
 mod orders;
-mod ring;
 mod reuse;
+mod ring;
 mod tell;
 
 /// Checks every interleaving with at most three preemptions, or `LOOM_MAX_PREEMPTIONS`.

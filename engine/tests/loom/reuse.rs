@@ -82,7 +82,11 @@ impl Reused {
             life::has_ended(view.finished, &self.gone)
         };
         let mut view = self.view.lock().unwrap();
-        assert_eq!(self.id.load(Ordering::Relaxed), view.claim, "a block of one claim under the name of another");
+        assert_eq!(
+            self.id.load(Ordering::Relaxed),
+            view.claim,
+            "a block of one claim under the name of another"
+        );
         if early != Some(view.read) {
             seen.extend(drain(&self.ring, &mut view.read, release));
         }

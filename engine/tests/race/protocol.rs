@@ -177,7 +177,9 @@ fn emitter(process: &Process, lane: u64, relaxed: bool) -> u64 {
                 std::thread::yield_now();
             }
         }
-        let seen = sequence::read(&process.generation, || process.page.each_ref().map(|w| w.load(Ordering::Relaxed)));
+        let seen = sequence::read(&process.generation, || {
+            process.page.each_ref().map(|w| w.load(Ordering::Relaxed))
+        });
         assert!(seen.is_none_or(|words| words.iter().all(|word| *word == words[0])), "half a change");
         life::end(&ring.gone);
     }

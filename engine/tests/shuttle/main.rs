@@ -22,6 +22,11 @@ mod ticket;
 mod sync {
     pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+    /// No schedule forks.
+    pub(crate) fn own_pid() -> u32 {
+        1
+    }
+
     /// In schedules every step is seen by all at once.
     pub(crate) fn light_barrier() {}
 }
@@ -35,7 +40,8 @@ use shuttle::{Config, Runner};
 use tracer::Otherwise;
 
 fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: a number")))
+    std::env::var(name)
+        .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: a number")))
 }
 
 fn run(scheduler: impl Scheduler + 'static, otherwise: Otherwise) -> usize {

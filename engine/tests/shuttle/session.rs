@@ -270,12 +270,7 @@ pub(crate) fn write(tracer: &Tracer, state: &State, inbox: &Receiver<Job>, other
 }
 
 /// `tracewell-drain`.
-pub(crate) fn drain(
-    tracer: &Tracer,
-    state: &State,
-    writer: thread::JoinHandle<()>,
-    otherwise: Otherwise,
-) {
+pub(crate) fn drain(tracer: &Tracer, state: &State, writer: thread::JoinHandle<()>, otherwise: Otherwise) {
     let mut asked = 0;
     loop {
         if otherwise.mutant_rings_before_the_ticket {

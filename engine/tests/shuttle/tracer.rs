@@ -128,9 +128,8 @@ impl Tracer {
     /// `Inner::ring_for_this_thread`; the thread's ring of another session is given back.
     fn ring_for(&self, me: &mut Emitter, state: Arc<State>, otherwise: Otherwise) -> bool {
         let is_present = |session: &Session| session.state.as_ref().is_some_and(|s| s.epoch == state.epoch);
-        let early = otherwise
-            .mutant_session_looked_at_too_early
-            .then(|| is_present(&self.session.lock().unwrap()));
+        let early =
+            otherwise.mutant_session_looked_at_too_early.then(|| is_present(&self.session.lock().unwrap()));
         let session = self.session.lock().unwrap();
         if !early.unwrap_or_else(|| is_present(&session)) {
             return orphan(self, LossReason::DisabledRace);

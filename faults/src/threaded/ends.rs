@@ -92,7 +92,7 @@ pub(crate) fn ends(stage: &Stage) {
         let lane = (round % 1000) as u32;
         // Not a scope, which does not wait for destructors.
         let thread = std::thread::spawn(move || {
-            if kind % 2 == 0 {
+            if kind.is_multiple_of(2) {
                 // SAFETY: the key exists; the value is never followed.
                 unsafe { libc::pthread_setspecific(key, std::ptr::without_provenance(1)) };
             }
@@ -103,7 +103,7 @@ pub(crate) fn ends(stage: &Stage) {
             if kind % 3 != 2 {
                 (0..20).for_each(|_| emit_own(tracer, lane));
             }
-            if kind % 3 != 0 {
+            if !kind.is_multiple_of(3) {
                 LATE.set(Some(Last(DESTROYED)));
             }
             if kind < 6 {

@@ -151,8 +151,7 @@ fn main() {
     let oracle_path = PathBuf::from(oracle);
     let _ = ORACLE.set(Oracle::open(&oracle_path).expect("the oracle"));
     let number = |text: &String| text.parse().expect("a number");
-    let stage =
-        Stage { base, dirs, control, oracle_path, seed: number(seed), amount: number(amount) };
+    let stage = Stage { base, dirs, control, oracle_path, seed: number(seed), amount: number(amount) };
     match scene.as_str() {
         "timers" => signals::timers(&stage),
         "storm" => signals::storm(&stage),

@@ -2,9 +2,11 @@
 //! one line of JSON ([`report::Report`]) that `faults ledger` adds to docs/faults.md. It fails on the first
 //! violation, naming the seed and the command that repeats it.
 
+mod component;
 mod oracle;
 mod random;
 mod report;
+mod soak;
 mod threads;
 
 use std::process::ExitCode;
@@ -22,6 +24,8 @@ struct Args {
 enum Test {
     /// Adds the report lines of a file to the ledger, docs/faults.md.
     Ledger(report::LedgerArgs),
+    /// Long load, with rotation, retention, churn, switches and kills; then all of it is verified.
+    Soak(soak::SoakArgs),
     /// Signals, allocators, forks, thread ends, exec, rights, crowds of threads.
     Threads(threads::ThreadsArgs),
 }
@@ -29,6 +33,7 @@ enum Test {
 fn main() -> ExitCode {
     let outcome = match Args::parse().test {
         Test::Ledger(args) => report::ledger(&args),
+        Test::Soak(args) => soak::run(&args),
         Test::Threads(args) => threads::run(&args),
     };
     match outcome {

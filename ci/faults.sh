@@ -24,16 +24,13 @@ run() {
   echo "$1: $((SECONDS - begun)) s" >&2
 }
 # The tests, one line each.
-<<<<<<< HEAD
 run access "--count 20000" "--count 1000000"
 run adopt "--count 40 --seconds 60" "--count 4000 --seconds 1800"
 run calls "--count 20" "--every"
 run duel "--count 2000 --seconds 50" "--count 100000 --seconds 1800"
 run kill "--count 3000 --seconds 60" "--count 100000"
 run secrets "--count 1000" "--count 10000"
-=======
 run step "--most 150000" ""
->>>>>>> step
 
 if [ "$scale" = 1 ] && [ "${only:-step}" = step ]; then
   # The instructions of another build are others.

@@ -4,10 +4,67 @@
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::sync::Once;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 /// Descriptors with a liveness lock; a forked child closes them, or the lock would outlive its owner.
 static LOCKED: [AtomicI32; 64] = [const { AtomicI32::new(-1) }; 64];
+
+/// Where [`own_pid`] is kept: a page that the kernel wipes in a forked child, but not in a child that shares the memory.
+static OWN_PID: AtomicPtr<AtomicU32> = AtomicPtr::new(std::ptr::null_mut());
+/// Where there is no such page.
+static NO_PAGE: AtomicU32 = AtomicU32::new(0);
+
+/// The id of the process whose memory this is. A child of `vfork` or `posix_spawn`, which runs in its parent's memory
+/// until it executes another program, sees its parent's here, and its own in `std::process::id`.
+///
+/// No lock, no allocation; a system call the first time in a process.
+pub(crate) fn own_pid() -> u32 {
+    let known = OWN_PID.load(Ordering::Acquire);
+    let word = if known.is_null() { own_pid_page() } else { known };
+    // SAFETY: `NO_PAGE`, or the start of a page that is mapped for ever and used as this atomic only.
+    let word = unsafe { &*word };
+    if std::ptr::eq(word, &NO_PAGE) {
+        return std::process::id();
+    }
+    match word.load(Ordering::Relaxed) {
+        0 => {
+            let pid = std::process::id();
+            word.store(pid, Ordering::Relaxed);
+            pid
+        }
+        pid => pid,
+    }
+}
+
+/// Whether this code runs in a child that shares its parent's memory: what it would begin ends with it.
+pub(crate) fn is_guest() -> bool {
+    own_pid() != std::process::id()
+}
+
+#[cold]
+fn own_pid_page() -> *mut AtomicU32 {
+    const PAGE: usize = 4096;
+    let none = (&raw const NO_PAGE).cast_mut();
+    // SAFETY: an anonymous private mapping at an address of the kernel's choice overlaps nothing of ours.
+    let made = unsafe {
+        rustix::mm::mmap_anonymous(
+            std::ptr::null_mut(),
+            PAGE,
+            rustix::mm::ProtFlags::READ | rustix::mm::ProtFlags::WRITE,
+            rustix::mm::MapFlags::PRIVATE,
+        )
+    };
+    let page = made.ok().filter(|page| {
+        // SAFETY: the range is exactly the mapping made above, and a wiped page is what a fresh one is: zeros.
+        unsafe { rustix::mm::madvise(*page, PAGE, rustix::mm::Advice::LinuxWipeOnFork) }.is_ok()
+    });
+    let page = page.map_or(none, |page| page.cast::<AtomicU32>());
+    match OWN_PID.compare_exchange(std::ptr::null_mut(), page, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => page,
+        // Another thread was first; its page stays, and this one is a page that nobody uses.
+        Err(first) => first,
+    }
+}
 
 /// Registers a lock's descriptor for closing in children.
 pub(crate) fn remember(file: &File) {
@@ -150,5 +207,26 @@ impl Drop for FileSizeSignal {
             while libc::sigtimedwait(&raw const set, std::ptr::null_mut(), &raw const none) > 0 {}
             libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.before, std::ptr::null_mut());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forked_child_has_a_process_id_of_its_own() {
+        assert_eq!((own_pid(), is_guest()), (std::process::id(), false));
+        // SAFETY: the child uses an atomic and a system call, and ends.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let is_right = own_pid() == std::process::id() && !is_guest();
+            // SAFETY: as above.
+            unsafe { libc::_exit(i32::from(!is_right)) };
+        }
+        let mut status = 0;
+        // SAFETY: `status` is written by the call, which keeps nothing.
+        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+        assert_eq!(status, 0);
     }
 }

@@ -2,7 +2,7 @@
 
 use tracewell_schema::format::record::LossReason;
 
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, own_pid};
 
 /// Counts by reason. A forked child begins at zero: what its parent has not told yet is the parent's to tell.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ impl Orphans {
 
     /// Empties the counts if they came through a fork. Until the child has a second thread nobody does that beside it.
     fn own(&self) {
-        let pid = std::process::id();
+        let pid = own_pid();
         let before = self.pid.load(Ordering::Relaxed);
         if before == pid {
             return;

@@ -4,6 +4,7 @@
 //! models (`engine/tests/loom/`, `engine/tests/shuttle.rs`) compile those very files with a `sync` of their own, so a
 //! model cannot silently test something else.
 
+pub(crate) use crate::fork::own_pid;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 
 /// The cheap half of an asymmetric barrier: the compiler keeps the order. The other half, paid by whoever looks from

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use crate::clock::Stamp;
+use crate::fork::own_pid;
 use crate::ring::gate;
 use crate::ring::{Ring, life};
 use crate::state::State;
@@ -91,7 +92,7 @@ impl Drop for Owned {
 }
 
 fn retire(slot: OwnedSlot) {
-    if slot.pid != std::process::id() {
+    if slot.pid != own_pid() {
         // Inherited through fork: ring and slot belong to the parent.
         std::mem::forget(slot.ring);
         return;
@@ -189,7 +190,7 @@ pub(crate) fn select(epoch: u64) -> Option<NonNull<Producer>> {
     OWNED
         .try_with(|owned| {
             let owned = owned.try_borrow().ok()?;
-            let slot = owned.slots.iter().find(|s| s.epoch == epoch && s.pid == std::process::id())?;
+            let slot = owned.slots.iter().find(|s| s.epoch == epoch && s.pid == own_pid())?;
             CURRENT.set(slot.producer.as_ptr());
             Some(slot.producer)
         })
@@ -211,7 +212,7 @@ pub(crate) fn adopt(
             let mut owned = owned.try_borrow_mut().ok()?;
             let mut i = 0;
             while i < owned.slots.len() {
-                if is_live(owned.slots[i].epoch) && owned.slots[i].pid == std::process::id() {
+                if is_live(owned.slots[i].epoch) && owned.slots[i].pid == own_pid() {
                     i += 1;
                 } else {
                     retire(owned.slots.swap_remove(i));
@@ -227,7 +228,7 @@ pub(crate) fn adopt(
             };
             // SAFETY: `take_slot` gave this slot to this thread alone.
             fill(unsafe { producer.as_ref() }, &ring);
-            owned.slots.push(OwnedSlot { producer, ring, epoch, pid: std::process::id() });
+            owned.slots.push(OwnedSlot { producer, ring, epoch, pid: own_pid() });
             CURRENT.set(producer.as_ptr());
             Some(producer)
         })

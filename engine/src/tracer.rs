@@ -97,7 +97,7 @@ impl Tracer {
             control,
             problem,
             epoch: AtomicU64::new(NO_SESSION),
-            pid: AtomicU32::new(std::process::id()),
+            pid: AtomicU32::new(crate::fork::own_pid()),
             state: Mutex::default(),
             orphans: Arc::default(),
             ended: AtomicBool::new(false),
@@ -173,6 +173,10 @@ impl Tracer {
         }
         if thread::in_signal_scope() {
             return self.inner.orphans.count(LossReason::Signal);
+        }
+        if crate::fork::is_guest() {
+            // A drain or a ring of a child in its parent's memory would be the parent's, and end with the child.
+            return self.inner.orphans.count(LossReason::Forked);
         }
         let Some(refusal) = Refusal::enter() else {
             return self.inner.orphans.count(LossReason::Nested);

@@ -6,6 +6,7 @@ mod access;
 mod adopt;
 mod calls;
 mod child;
+mod component;
 mod disk;
 mod duel;
 mod errors;
@@ -18,6 +19,7 @@ mod report;
 mod secrets;
 mod shutdown;
 mod sigbus;
+mod soak;
 mod space;
 mod stage;
 #[cfg(target_arch = "x86_64")]
@@ -79,6 +81,8 @@ enum Test {
     Space(space::SpaceArgs),
     /// Loss of power after every operation on the disk (T-4).
     Storage(storage::StorageArgs),
+    /// Long load, with rotation, retention, churn, switches and kills; then all of it is verified.
+    Soak(soak::SoakArgs),
     /// Signals, allocators, forks, thread ends, exec, rights, crowds of threads.
     Threads(threads::ThreadsArgs),
     /// Takes a crash image after every machine instruction of a path through the engine (T-2).
@@ -107,6 +111,7 @@ fn main() -> ExitCode {
         Test::Sigbus(args) => sigbus::run(&args),
         Test::Space(args) => space::run(&args),
         Test::Storage(args) => storage::run(&args),
+        Test::Soak(args) => soak::run(&args),
         Test::Threads(args) => threads::run(&args),
         #[cfg(target_arch = "x86_64")]
         Test::Step(args) => step::run(&args),

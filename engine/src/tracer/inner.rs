@@ -11,6 +11,7 @@ use tracewell_schema::format::record::LossReason;
 use crate::config::Config;
 use crate::control::Control;
 use crate::error::AttachError;
+use crate::fork::own_pid;
 use crate::orphans::Orphans;
 use crate::ring::gate::{self, NO_SESSION};
 use crate::state::State;
@@ -54,7 +55,7 @@ pub(super) struct Session {
 }
 impl Inner {
     pub(super) fn is_own_process(&self) -> bool {
-        self.pid.load(Ordering::Relaxed) == std::process::id()
+        self.pid.load(Ordering::Relaxed) == own_pid()
     }
 
     /// The state of the present session, made if there is none. Counts what it refuses.
@@ -83,7 +84,7 @@ impl Inner {
             std::mem::forget(std::mem::take(&mut session.drains));
             std::mem::forget(std::mem::take(&mut session.closing));
             self.epoch.store(NO_SESSION, Ordering::Relaxed);
-            self.pid.store(std::process::id(), Ordering::Relaxed);
+            self.pid.store(own_pid(), Ordering::Relaxed);
             control.forget_slot_after_fork();
             control.claim_slot(&config.component);
             session

@@ -137,6 +137,11 @@ pub(crate) fn light_barrier() {
     }
 }
 
+/// No model forks.
+pub(crate) fn own_pid() -> u32 {
+    1
+}
+
 /// What `fork::full_barrier` is in most models.
 pub(crate) fn full_barrier() {
     real::fence(Ordering::SeqCst);

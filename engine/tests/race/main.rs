@@ -33,8 +33,20 @@ mod orphans;
 #[path = "../../src/control/sequence.rs"]
 mod sequence;
 #[cfg(tsan)]
-#[path = "../../src/sync.rs"]
-mod sync;
+mod sync {
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+
+    /// As in the engine.
+    #[inline(always)]
+    pub(crate) fn light_barrier() {
+        std::sync::atomic::compiler_fence(Ordering::SeqCst);
+    }
+
+    /// No process of these forks.
+    pub(crate) fn own_pid() -> u32 {
+        std::process::id()
+    }
+}
 #[cfg(tsan)]
 #[path = "../../src/ring/ticket.rs"]
 mod ticket;

@@ -22,6 +22,11 @@ mod ticket;
 mod sync {
     pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+    /// No schedule forks.
+    pub(crate) fn own_pid() -> u32 {
+        1
+    }
+
     /// In schedules every step is seen by all at once.
     pub(crate) fn light_barrier() {}
 }

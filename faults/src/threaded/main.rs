@@ -14,6 +14,7 @@ mod crowds;
 mod ends;
 mod forks;
 mod signals;
+mod soak;
 mod switches;
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -166,6 +167,8 @@ fn main() {
         "churn" => crowds::churn(&stage),
         "many" => crowds::many(&stage),
         "credentials" => switches::credentials(&stage),
+        "soak" => soak::soak(&stage),
+        "victim" => soak::victim(&stage),
         "switches" => switches::switches(&stage),
         other => panic!("no scene {other}"),
     }

@@ -67,7 +67,7 @@ pub(crate) fn switches(stage: &Stage) {
                         for _ in 0..50 {
                             emit_shared(QUIET + 40 + lane);
                         }
-                        std::thread::yield_now();
+                        std::thread::sleep(Duration::from_micros(20));
                     }
                 })
             })

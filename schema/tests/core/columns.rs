@@ -99,6 +99,34 @@ fn the_catalog_comes_back() {
     }
 }
 
+/// A block ends where a record or a pad does, wherever its limit falls: the rest of a pad is what the last lap left.
+#[test]
+fn a_walk_never_ends_inside_a_record_or_a_pad() {
+    let mut stream = Stream::default();
+    visit(1, &mut stream);
+    let pad = stream.bytes.len();
+    stream.pad(88);
+    let mut ends = vec![pad, pad + 88];
+    let mut at = 0;
+    while at < pad {
+        ends.push(at);
+        let len = u32::from_le_bytes(stream.bytes[at..at + 4].try_into().unwrap());
+        at += (len as usize).next_multiple_of(8);
+    }
+    let mut encoder = Encoder::default();
+    let first = ends.iter().copied().filter(|end| *end > 0).min().unwrap();
+    for limit in first..=pad + 88 {
+        let walk = encoder.walk(&stream.bytes, limit, &mut |event| {
+            stream.schemas.get(usize::from(event)).map(|s| Layout::of(s))
+        });
+        assert!(walk.is_regular && ends.contains(&walk.len) && walk.len <= limit, "{walk:?} of {limit}");
+    }
+    // The next block is the pad alone.
+    let mut rest = Stream::default();
+    rest.pad(88);
+    rest.round_trip(&mut encoder);
+}
+
 #[test]
 fn what_a_schema_says_is_what_the_type_says() {
     for schema in tracewell_schema::catalog::all() {

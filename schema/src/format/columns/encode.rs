@@ -110,6 +110,10 @@ impl Encoder {
             let size = len.next_multiple_of(8);
             if (word >> 48) as u8 == KIND_PAD {
                 let end = (walk.len + size).min(raw.len());
+                if walk.len + size > end && walk.len != 0 {
+                    // Cut by `limit`, as a record can be: its second half would be what the last lap left there.
+                    break;
+                }
                 // A pad ends the lap, and so the block.
                 walk.is_regular &=
                     size >= 8 && walk.len + size == end && word >> 32 == u64::from(KIND_PAD) << 16;

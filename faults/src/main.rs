@@ -4,6 +4,7 @@
 
 mod access;
 mod adopt;
+mod bits;
 mod calls;
 mod child;
 mod component;
@@ -11,9 +12,13 @@ mod disk;
 mod duel;
 mod errors;
 mod golden;
+mod goldens;
 mod kill;
 mod lanes;
+mod lengths;
+mod memory;
 mod oracle;
+mod pages;
 mod random;
 mod report;
 mod secrets;
@@ -68,6 +73,12 @@ enum Test {
     Component(disk::Component),
     /// The n-th call to the disk fails (T-10).
     Errors(errors::ErrorsArgs),
+    /// Flips every bit of traces (T-6).
+    Bits(bits::BitsArgs),
+    /// Cuts traces at every length, and moves, doubles, takes out and splices their blocks (T-7).
+    Lengths(lengths::LengthsArgs),
+    /// Mixes rings of another boot from pages, sectors and lines of many moments (T-8).
+    Pages(pages::PagesArgs),
     /// Adds the report lines of a file to the ledger, docs/faults.md.
     Ledger(report::LedgerArgs),
     /// A component that others do harm to.
@@ -105,6 +116,9 @@ fn main() -> ExitCode {
         Test::Kill(args) => kill::run(&args),
         Test::Component(args) => disk::component(&args),
         Test::Errors(args) => errors::run(&args),
+        Test::Bits(args) => bits::run(&args),
+        Test::Lengths(args) => lengths::run(&args),
+        Test::Pages(args) => pages::run(&args),
         Test::Ledger(args) => report::ledger(&args),
         Test::Exposed(args) => sigbus::exposed(&args),
         Test::Shutdown(args) => shutdown::run(&args),

@@ -84,14 +84,17 @@ enum What {
         sequence: u64,
         /// Which block; `None` if it is among the copies.
         block: Option<usize>,
+        is_unverified: bool,
     },
     Lost {
         tid: u32,
         counts: Box<LossCounts>,
+        is_unverified: bool,
     },
     Hole {
         tid: u32,
         events: u64,
+        is_unverified: bool,
     },
 }
 
@@ -137,12 +140,14 @@ impl Batch {
     pub(crate) fn push(&mut self, item: &Item<'_>) {
         match item {
             Item::Event(event) => self.push_event(event),
-            Item::Lost { time, process_index, tid, counts, .. } => {
-                let what = What::Lost { tid: *tid, counts: Box::new(*counts) };
+            Item::Lost { time, process_index, tid, counts, is_unverified, .. } => {
+                let (counts, is_unverified) = (Box::new(*counts), *is_unverified);
+                let what = What::Lost { tid: *tid, counts, is_unverified };
                 self.begin(*time, 0, *process_index, what);
             }
-            Item::Hole { time, process_index, tid, events, .. } => {
-                self.begin(*time, 0, *process_index, What::Hole { tid: *tid, events: *events });
+            Item::Hole { time, process_index, tid, events, is_unverified, .. } => {
+                let what = What::Hole { tid: *tid, events: *events, is_unverified: *is_unverified };
+                self.begin(*time, 0, *process_index, what);
             }
         }
     }
@@ -150,7 +155,7 @@ impl Batch {
     #[inline]
     fn push_event(&mut self, event: &EventRef<'_>) {
         self.bytes += event.payload.len();
-        if let Some(Run { end, what: What::Events { place, sequence, block: Some(block) }, .. }) =
+        if let Some(Run { end, what: What::Events { place, sequence, block: Some(block), .. }, .. }) =
             self.runs.last_mut()
             && *place == event.place
             && sequence.wrapping_add((*end - self.run_start) as u64) == event.sequence
@@ -160,7 +165,8 @@ impl Batch {
             return self.entries.push(Entry { time: event.time, at: event.at });
         }
         let (block, at) = self.share(event);
-        let what = What::Events { place: event.place, sequence: event.sequence, block };
+        let is_unverified = event.is_unverified;
+        let what = What::Events { place: event.place, sequence: event.sequence, block, is_unverified };
         self.begin(event.time, at, event.process_index, what);
     }
 
@@ -231,7 +237,7 @@ impl Batch {
         let (time, process_index) = (entry.time, run.process_index);
         let process = trace.processes.get(process_index)?;
         Some(match &run.what {
-            What::Events { place, sequence, block } => {
+            What::Events { place, sequence, block, is_unverified } => {
                 let (ring, source) = *rings.get(*place)?;
                 let bytes = match block {
                     Some(block) => self.blocks.get(*block)?,
@@ -261,13 +267,16 @@ impl Batch {
                     at: entry.at,
                     payload,
                     is_reduced,
+                    is_unverified: *is_unverified,
                 })
             }
-            What::Lost { tid, counts } => {
-                Item::Lost { time, process, process_index, tid: *tid, counts: **counts }
+            What::Lost { tid, counts, is_unverified } => {
+                let (tid, counts, is_unverified) = (*tid, **counts, *is_unverified);
+                Item::Lost { time, process, process_index, tid, counts, is_unverified }
             }
-            What::Hole { tid, events } => {
-                Item::Hole { time, process, process_index, tid: *tid, events: *events }
+            What::Hole { tid, events, is_unverified } => {
+                let (tid, events, is_unverified) = (*tid, *events, *is_unverified);
+                Item::Hole { time, process, process_index, tid, events, is_unverified }
             }
         })
     }

@@ -43,6 +43,8 @@ pub struct EventRef<'a> {
     pub(crate) payload: &'a [u8],
     /// Whether they end with a trailer of reductions.
     pub(crate) is_reduced: bool,
+    /// It was salvaged from a ring of another boot: nothing proves that it was emitted so.
+    pub is_unverified: bool,
 }
 
 impl EventRef<'_> {
@@ -81,6 +83,8 @@ pub enum Item<'a> {
         tid: u32,
         /// How many, by reason.
         counts: LossCounts,
+        /// Told by a ring of another boot.
+        is_unverified: bool,
     },
     /// Events are missing here: a block is damaged or gone.
     Hole {
@@ -94,5 +98,7 @@ pub enum Item<'a> {
         tid: u32,
         /// How many events.
         events: u64,
+        /// Told by a ring of another boot.
+        is_unverified: bool,
     },
 }

@@ -23,6 +23,8 @@ pub(crate) struct Loader<'a> {
     packed: HashMap<u32, Option<Vec<segment::Found>>>,
     /// Memory of blocks that have been read.
     spare: Vec<Vec<u8>>,
+    /// Bytes of blocks that tracks have loaded and not given back.
+    pub(crate) held: usize,
     /// Bytes of data blocks that have been read.
     done: u64,
     progress: &'a mut dyn FnMut(u64),
@@ -48,6 +50,7 @@ impl<'a> Loader<'a> {
             scratch: segment::Scratch::default(),
             packed: HashMap::new(),
             spare: Vec::new(),
+            held: 0,
             done: 0,
             progress,
             ahead,

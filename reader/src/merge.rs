@@ -39,6 +39,9 @@ pub(crate) fn merge<E>(
             track.step(limit, &mut run, &mut each)?;
             let Some(time) = track.next_time(&mut run) else { break };
             let key = track.key(time);
+            if track.is_hurried() {
+                continue;
+            }
             if limit.is_some_and(|limit| key >= limit) {
                 heap.push(Reverse((key, index)));
                 break;

@@ -2,14 +2,17 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 use tracewell_schema::Schema;
-use tracewell_schema::format::process::{PROCESS_FILE, ProcessFile, SCHEMAS_FILE, SchemaItems};
-use tracewell_schema::format::record::Records;
+use tracewell_schema::format::hex;
+use tracewell_schema::format::process::{
+    PROCESS_FILE, ProcessFile, SCHEMAS_FILE, SchemaItems, damaged_slots,
+};
+use tracewell_schema::format::record::{HEADER_LEN, KIND_LOSS, KIND_PAD, Records};
 use tracewell_schema::format::ring::{HEAD, PAGE, RingHeader, STATE, TAIL};
 use tracewell_schema::limits::{MAX_EVENTS, MAX_SCHEMA};
 
@@ -20,6 +23,8 @@ use crate::summary::Damage;
 const MAX_RINGS: usize = 16_384;
 /// How much of a ring is read at once; larger than the largest record.
 const WINDOW: u64 = 1 << 20;
+/// Length of a loss record's payload.
+const LOSS_LEN: usize = 64;
 /// How often, and after which time again, a collector that removes the folder is waited for.
 const HOLD_TRIES: u32 = 100;
 const HOLD_PAUSE: Duration = Duration::from_millis(10);
@@ -33,6 +38,8 @@ pub(crate) struct Leftover {
     pub(crate) header: RingHeader,
     /// What was committed, from the header's tail on: of a live process only, whose drain would take it away.
     pub(crate) copy: Option<Vec<u8>>,
+    /// Ticks of its first record, as far as they can be told without reading more.
+    pub(crate) first_ticks: u64,
 }
 
 /// What a ring folder holds.
@@ -40,6 +47,9 @@ pub(crate) struct Leftover {
 pub(crate) struct Folder {
     pub(crate) process: ProcessFile,
     pub(crate) is_alive: bool,
+    /// The rings are memory of this boot: a death of their process cut them, but put nothing else in them. What comes
+    /// from another boot went through a loss of power, or was copied: any part of it may be older than the rest.
+    pub(crate) is_of_this_boot: bool,
     pub(crate) schemas: Vec<(u16, Schema)>,
     pub(crate) rings: Vec<Leftover>,
     pub(crate) damage: Vec<Damage>,
@@ -71,7 +81,17 @@ pub(crate) fn read_folder(path: &Path, budget: &mut u64) -> Result<Option<Folder
     let is_held = hold(&file);
     let is_alive = is_locked(&file).map_err(|e| damage(&process_path, e))?;
     let (schemas, rings) = (Vec::new(), Vec::new());
-    let mut folder = Folder { is_alive, process, schemas, rings, damage: Vec::new(), hold: None };
+    let is_of_this_boot = is_this_boot(&process.identity.boot_id);
+    let mut folder =
+        Folder { is_alive, is_of_this_boot, process, schemas, rings, damage: Vec::new(), hold: None };
+    let owner = std::fs::symlink_metadata(path).map(|meta| meta.uid()).ok();
+    folder.damage.extend(of_others(&process_path, &file, owner));
+    let damaged = damaged_slots(&bytes);
+    // A living one may be writing a slot.
+    if damaged != 0 && !is_alive {
+        let what = format!("{damaged} clock points are damaged; times may be less exact");
+        folder.damage.push(damage(&process_path, what));
+    }
     let Ok(entries) = std::fs::read_dir(path) else { return Ok(Some(folder)) };
     let mut names: Vec<_> = entries.flatten().filter(is_ring).map(|e| e.path()).take(MAX_RINGS + 1).collect();
     names.sort();
@@ -80,7 +100,7 @@ pub(crate) fn read_folder(path: &Path, budget: &mut u64) -> Result<Option<Folder
         names.truncate(MAX_RINGS);
     }
     for name in names {
-        match read_ring(&name, is_alive, budget) {
+        match read_ring(&name, is_alive, budget, owner, &mut folder.damage) {
             // Free, or being made: nothing is in it.
             Ok(None) => {}
             Ok(Some(left)) if left.header.process_uuid != folder.process.identity.process_uuid => {
@@ -114,7 +134,7 @@ pub(crate) fn read_folder(path: &Path, budget: &mut u64) -> Result<Option<Folder
 }
 
 fn is_ring(entry: &std::fs::DirEntry) -> bool {
-    entry.file_name().to_str().is_some_and(|name| name.starts_with("ring-"))
+    entry.file_name().as_encoded_bytes().starts_with(b"ring-")
 }
 
 fn has_rings(path: &Path) -> bool {
@@ -134,10 +154,28 @@ fn hold(file: &File) -> bool {
     false
 }
 
-fn read_ring(path: &Path, is_alive: bool, budget: &mut u64) -> Result<Option<Leftover>, Damage> {
+/// Damage if others than the owner of its folder own a file or may write to it: what is in it may be theirs.
+fn of_others(path: &Path, file: &File, owner: Option<u32>) -> Option<Damage> {
+    let meta = file.metadata().ok()?;
+    if owner.is_some_and(|owner| owner != meta.uid()) {
+        return Some(damage(path, format!("belongs to user {}, and its folder to another", meta.uid())));
+    }
+    let mode = meta.mode() & 0o7777;
+    (mode & 0o022 != 0).then(|| damage(path, format!("others may have written to it: its mode is {mode:o}")))
+}
+
+fn read_ring(
+    path: &Path,
+    is_alive: bool,
+    budget: &mut u64,
+    owner: Option<u32>,
+    told: &mut Vec<Damage>,
+) -> Result<Option<Leftover>, Damage> {
     let file = source::open(path).map_err(|e| damage(path, e))?;
+    told.extend(of_others(path, &file, owner));
     let Some(header) = read_header(path, &file)? else { return Ok(None) };
-    let mut left = Leftover { path: path.to_owned(), header, copy: None };
+    let first_ticks = first_ticks(&file, &header);
+    let mut left = Leftover { path: path.to_owned(), header, copy: None, first_ticks };
     if is_alive && left.header.head != left.header.tail {
         copy(&file, &mut left, budget)?;
     }
@@ -180,6 +218,23 @@ fn is_free(page: &[u8; PAGE]) -> bool {
     page.get(STATE..STATE + 4) == Some(&[0; 4]) && word(HEAD) == word(TAIL)
 }
 
+/// Ticks of the first record, or of the one after a first pad; 0 if there are none.
+fn first_ticks(file: &File, header: &RingHeader) -> u64 {
+    let mask = header.capacity - 1;
+    let mut position = header.tail;
+    for _ in 0..2 {
+        let mut bytes = [0; HEADER_LEN];
+        // Where a pad of eight bytes ends the file, or the file was cut, the rest is zeros.
+        let Ok(_) = source::read_at(file, &mut bytes, PAGE as u64 + (position & mask)) else { return 0 };
+        let [.., kind, _, t0, t1, t2, t3, t4, t5, t6, t7] = bytes;
+        if kind != KIND_PAD {
+            return u64::from_le_bytes([t0, t1, t2, t3, t4, t5, t6, t7]);
+        }
+        position = (position | mask).saturating_add(1);
+    }
+    0
+}
+
 /// Copies what waits in a live process's ring. The drain may release, and the producer overwrite, the front of it
 /// meanwhile: what is before the tail that is seen afterwards is dropped, for it is in a segment.
 fn copy(file: &File, left: &mut Leftover, budget: &mut u64) -> Result<(), Damage> {
@@ -211,7 +266,7 @@ fn copy(file: &File, left: &mut Leftover, budget: &mut u64) -> Result<(), Damage
     Ok(())
 }
 
-/// The bytes of positions `from..to`, which lie in one lap or go over its end once.
+/// The bytes of positions `from..to`, which lie in one lap or go over its end once; fewer if the file was cut.
 fn read_range(file: &File, header: &RingHeader, from: u64, to: u64, out: &mut Vec<u8>) -> io::Result<()> {
     // At most MAX_RING: the header's decode has checked capacity, head and tail.
     let len = to.saturating_sub(from).min(header.capacity);
@@ -222,8 +277,47 @@ fn read_range(file: &File, header: &RingHeader, from: u64, to: u64, out: &mut Ve
     let (one, two) = out
         .split_at_mut_checked(usize::try_from(first).map_err(io::Error::other)?)
         .ok_or(io::ErrorKind::UnexpectedEof)?;
-    file.read_exact_at(one, PAGE as u64 + offset)?;
-    file.read_exact_at(two, PAGE as u64)
+    let mut there = source::read_at(file, one, PAGE as u64 + offset)?;
+    if there == one.len() {
+        there += source::read_at(file, two, PAGE as u64)?;
+    }
+    out.truncate(there);
+    Ok(())
+}
+
+/// Where the records of a leftover, from position `from` to `to`, end to make sense, and why. What lies in a ring has
+/// no checksum: whatever else proves a record is asked.
+pub(crate) fn first_wrong(
+    left: &Leftover,
+    bytes: &[u8],
+    from: u64,
+    to: u64,
+) -> Option<(usize, &'static str)> {
+    if !from.is_multiple_of(8) {
+        return Some((0, "tail of a ring is no place of a record"));
+    }
+    let mut at = 0;
+    for record in Records::new(bytes) {
+        let Ok(record) = record else { return Some((at, "no record where one should be")) };
+        let len = u64::from(record.header.len).next_multiple_of(8);
+        let lap = left.header.capacity - (from.saturating_add(at as u64) & (left.header.capacity - 1));
+        match record.header.kind {
+            _ if len > lap => return Some((at, "record goes over the end of its lap")),
+            KIND_PAD if len != lap => return Some((at, "pad record before the end of its lap")),
+            KIND_LOSS if record.payload.len() != LOSS_LEN => {
+                return Some((at, "loss record of another length"));
+            }
+            _ => {}
+        }
+        at = record.offset + usize::try_from(len).unwrap_or(usize::MAX);
+    }
+    // A window that ends with a whole record ends at its padding.
+    (from.saturating_add(at as u64) < to).then_some((at, "the file of the ring is cut"))
+}
+
+/// Offset in the file of a position.
+pub(crate) const fn offset_of(left: &Leftover, position: u64) -> u64 {
+    PAGE as u64 + (position & (left.header.capacity - 1))
 }
 
 /// Whole records of a leftover from position `from` on, at most a window of them. Returns the position after them.
@@ -258,11 +352,16 @@ pub(crate) fn read_window(left: &Leftover, from: u64, out: &mut Vec<u8>) -> Resu
     Ok(from + end as u64)
 }
 
+/// Whether this is the id of this machine's boot, as far as the kernel tells it.
+fn is_this_boot(id: &[u8; 16]) -> bool {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .is_ok_and(|text| text.trim_end().replace('-', "") == hex(id))
+}
+
 /// Whether a live process holds the folder's lock. The lock itself cannot be asked for without unsafe code, but the
 /// kernel lists it: by device and inode in `/proc/locks`. Where that cannot be read the process is taken as alive:
 /// then its rings are read all the same, and only their last counts stay unchecked.
 fn is_locked(file: &File) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
     let meta = file.metadata()?;
     let (major, minor) = (rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev()));
     let id = format!(" {major:02x}:{minor:02x}:{} ", meta.ino());

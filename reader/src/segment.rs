@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use tracewell_schema::DecodeError;
@@ -12,7 +11,7 @@ use tracewell_schema::format::segment::{self, SegmentHeader};
 use tracewell_schema::limits::{MAX_BLOCK_STORED, MAX_SEGMENT};
 
 use crate::error::ReadError;
-use crate::source;
+use crate::source::{self, read_at};
 use crate::summary::Damage;
 
 /// Most blocks of one segment: the rest is reported, not read.
@@ -47,20 +46,6 @@ pub(crate) struct Index {
     pub(crate) torn: Option<Torn>,
     pub(crate) damage: Vec<Damage>,
     pub(crate) bytes: u64,
-}
-
-/// Reads up to `buffer.len()` bytes; the count is short only at the end of the file.
-fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    let mut done = 0;
-    while let Some(rest) = buffer.get_mut(done..).filter(|r| !r.is_empty()) {
-        match file.read_at(rest, offset + done as u64) {
-            Ok(0) => break,
-            Ok(n) => done += n,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(done)
 }
 
 /// Memory for reading blocks, kept from block to block.
@@ -183,8 +168,10 @@ impl Index {
             let bytes = buffer.get(..n).unwrap_or_default();
             match decode_header(bytes, tag) {
                 Ok(header) => {
-                    let end = at + HEADER_LEN as u64 + header.padded_len();
-                    if end > self.bytes {
+                    let payload = at + HEADER_LEN as u64;
+                    let end = payload + header.padded_len();
+                    // A block without its last padding is whole.
+                    if payload + u64::from(header.stored_len) > self.bytes {
                         let (rest, events) = (self.bytes - at, u64::from(header.events));
                         if is_open {
                             self.torn = Some(Torn { header: Some(header), bytes: rest });
@@ -208,7 +195,7 @@ impl Index {
                     return Ok(());
                 }
                 Err(error) => {
-                    let end = next_block(&self.file, at + 8, self.bytes, tag)?.unwrap_or(self.bytes);
+                    let end = next_block(&self.file, at + 1, self.bytes, tag)?.unwrap_or(self.bytes);
                     self.damaged(path, at, end - at, 0, error.what);
                     at = end;
                 }
@@ -221,21 +208,31 @@ impl Index {
     }
 }
 
-/// The next place, aligned to eight, with a header of this file that is whole.
+/// The next place with a header of this file that is whole. At any byte: where some were inserted or taken out, what
+/// follows is not aligned any more.
 fn next_block(file: &File, from: u64, end: u64, tag: [u8; 8]) -> io::Result<Option<u64>> {
-    const WINDOW: usize = 256 * 1024;
-    let mut window = vec![0; WINDOW + HEADER_LEN];
-    let mut at = from;
+    // Short at first: a file of nothing but damaged headers must not be read over and over.
+    const FIRST: usize = 512;
+    const MOST: usize = 256 * 1024;
+    let (mut at, mut len) = (from, FIRST);
+    let mut window = Vec::new();
     while at < end {
+        window.resize(len + HEADER_LEN, 0);
         let n = read_at(file, &mut window, at)?;
         let bytes = window.get(..n).unwrap_or_default();
-        for offset in (0..bytes.len().min(WINDOW)).step_by(8) {
-            let Some(candidate) = bytes.get(offset..) else { break };
+        let mut offset = 0;
+        while let Some(next) =
+            bytes.get(offset..n.min(len)).and_then(|b| b.iter().position(|b| *b == block::MAGIC[0]))
+        {
+            offset += next;
+            let candidate = bytes.get(offset..).unwrap_or_default();
             if candidate.starts_with(&block::MAGIC) && decode_header(candidate, tag).is_ok() {
                 return Ok(Some(at + offset as u64));
             }
+            offset += 1;
         }
-        at += WINDOW as u64;
+        at += len as u64;
+        len = (2 * len).min(MOST);
     }
     Ok(None)
 }

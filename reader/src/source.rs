@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags};
 use tracewell_schema::format::process::PROCESS_FILE;
-use tracewell_schema::format::segment::parse_file_name;
+use tracewell_schema::format::segment::{OPEN_SUFFIX, SUFFIX, parse_file_name};
 
 use crate::error::ReadError;
 
@@ -40,9 +42,15 @@ impl Found {
     fn add_segments_of(&mut self, dir: &Path) {
         if is_real_dir(dir) {
             let listed = self.entries(dir);
-            self.segments.extend(listed.into_iter().filter(|path| {
-                path.file_name().and_then(|n| n.to_str()).and_then(parse_file_name).is_some()
-            }));
+            for path in listed {
+                let name = path.file_name().unwrap_or_default();
+                if name.to_str().and_then(parse_file_name).is_some() {
+                    self.segments.push(path);
+                } else if is_like_segment(name.as_bytes()) {
+                    let error = "not the name of a segment; name the file itself to have it read";
+                    self.unreadable.push((path, io::Error::new(io::ErrorKind::InvalidInput, error)));
+                }
+            }
         }
     }
 }
@@ -59,6 +67,20 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
     Ok(file)
+}
+
+/// Reads up to `buffer.len()` bytes; the count is short only at the end of the file.
+pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut done = 0;
+    while let Some(rest) = buffer.get_mut(done..).filter(|r| !r.is_empty()) {
+        match file.read_at(rest, offset + done as u64) {
+            Ok(0) => break,
+            Ok(n) => done += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(done)
 }
 
 /// Looks at every place named; `ring_roots` are looked at for ring folders and may be missing.
@@ -126,6 +148,13 @@ fn is_real_dir(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|m| m.is_dir())
 }
 
+/// A folder with anything that is named as the process file: if it is none, that is told.
 fn is_ring_folder(path: &Path) -> bool {
-    is_real_dir(path) && path.join(PROCESS_FILE).is_file()
+    is_real_dir(path) && std::fs::symlink_metadata(path.join(PROCESS_FILE)).is_ok()
+}
+
+/// Whether a file calls itself a segment.
+fn is_like_segment(name: &[u8]) -> bool {
+    let name = name.strip_suffix(OPEN_SUFFIX.as_bytes()).unwrap_or(name);
+    name.ends_with(SUFFIX.as_bytes())
 }

@@ -80,9 +80,11 @@ pub struct Summary {
     pub missing: u64,
     /// Events in earlier segments, which retention had deleted or nobody named.
     pub retired: u64,
-    /// Events of rings that had outlived a restart of the computer when a collector found them, so that their bytes may be
-    /// of different moments.
+    /// Events of rings that had outlived a restart of the computer when a collector, or this reading, found them, so
+    /// that their bytes may be of different moments. Each is marked as unverified.
     pub unverified: u64,
+    /// Such rings, and those of which the same is known but no event was read.
+    pub unverified_rings: usize,
     /// Unsealed segments that end in a write that was cut, by a kill or a full disk. What they were to hold is lost
     /// only if it is counted as missing.
     pub torn: u64,
@@ -92,6 +94,9 @@ pub struct Summary {
     pub duplicates: u64,
     /// Events whose time was before that of the one before.
     pub time_went_back: u64,
+    /// Blocks that were handed out before their turn, for more threads had blocks at one time than memory is given
+    /// for: their events are in order within their thread, and not among the others.
+    pub hurried: u64,
     /// Parts that could not be read.
     pub damaged: Vec<Damage>,
     /// More damaged parts than are listed.
@@ -118,10 +123,15 @@ impl Summary {
         self.lost.iter().fold(0, |a, b| a.saturating_add(*b))
     }
 
-    /// Nothing was lost, missing or damaged. (What retention deleted was meant to go.)
+    /// Nothing was lost, missing, damaged or unverified. (What retention deleted was meant to go.)
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.lost_total() == 0 && self.missing == 0 && self.damaged.is_empty() && self.law.is_empty()
+        self.lost_total() == 0
+            && self.missing == 0
+            && self.damaged.is_empty()
+            && self.law.is_empty()
+            && self.unverified == 0
+            && self.unverified_rings == 0
     }
 
     pub(crate) fn damage(&mut self, damage: Damage) {
@@ -177,11 +187,18 @@ impl Summary {
                 self.retired
             );
         }
-        if self.unverified != 0 {
+        if self.unverified != 0 || self.unverified_rings != 0 {
             let _ = writeln!(
                 out,
                 "{} events are unverified: they were found in memory that had outlived a restart of the computer",
                 self.unverified
+            );
+        }
+        if self.hurried != 0 {
+            let _ = writeln!(
+                out,
+                "{} blocks are not in order with those of other threads: too many threads at one time",
+                self.hurried
             );
         }
         if self.torn != 0 {

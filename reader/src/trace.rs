@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use tracewell_schema::decode::Reader;
 use tracewell_schema::format::block::{BlockKind, FLAG_RECOVERED, FLAG_UNVERIFIED};
 use tracewell_schema::format::clock::ClockPoint;
 use tracewell_schema::format::columns::Layout;
-use tracewell_schema::format::process::{ProcessIdentity, SchemaItems};
+use tracewell_schema::format::process::{ProcessIdentity, SchemaItems, folder_name};
 use tracewell_schema::format::ring::{RingCounters, RingInfo};
 use tracewell_schema::{DecodeError, Schema};
 
@@ -83,6 +84,8 @@ pub(crate) struct Block {
     pub(crate) sequence: u64,
     /// Ticks of its first event, if that is known without reading it.
     pub(crate) first_ticks: Option<u64>,
+    /// It is of a ring of another boot.
+    pub(crate) is_unverified: bool,
     pub(crate) source: Source,
 }
 
@@ -105,6 +108,8 @@ pub(crate) struct Ring {
     pub(crate) torn: Vec<TornBlock>,
     /// The process ended without closing it.
     pub(crate) killed: bool,
+    /// What was left in it, or its counters, are of another boot.
+    pub(crate) is_unverified: bool,
     /// What names it in each line, `scanner[7:101 main] `, and in each JSON object.
     pub(crate) text_head: Literal,
     pub(crate) json_head: Literal,
@@ -136,13 +141,19 @@ impl Trace {
         let places = source::find(paths, ring_roots)?;
         let mut budget = MAX_COPIED;
         let (mut folders, mut holds) = (Vec::new(), Vec::new());
+        let mut seen = HashSet::new();
         for path in &places.ring_folders {
+            // The same folder by another path.
+            let id = std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
+            if id.is_ok_and(|id| !seen.insert(id)) {
+                continue;
+            }
             match ring::read_folder(path, &mut budget) {
                 Ok(None) => {}
                 Ok(Some(mut folder)) => {
                     // Not every descriptor that a process may have.
                     holds.extend(folder.hold.take().filter(|_| holds.len() < MAX_HOLDS));
-                    folders.push(folder);
+                    folders.push((path, folder));
                 }
                 // Removed by a clean end while we looked.
                 Err(_) if !path.exists() => {}
@@ -171,7 +182,18 @@ impl Trace {
                 },
             }
         }
-        for folder in folders {
+        // A process has one ring folder, named after it. Another that says it is of the same process would put its
+        // records in the place of those.
+        let is_named =
+            |path: &Path, folder: &ring::Folder| path.ends_with(folder_name(&folder.process.identity));
+        folders.sort_by_key(|(path, folder)| !is_named(path, folder));
+        let mut uuids = HashSet::new();
+        for (path, folder) in folders {
+            if !uuids.insert(folder.process.identity.process_uuid) {
+                let what = "another ring folder of a process that has one; it is not read";
+                builder.trace.summary.damage(Damage::of_file(path, what));
+                continue;
+            }
             let session = folder.process.identity.session_id;
             // A session that was named is read without what other sessions have in the rings.
             if places.any_session || builder.sessions.contains(&session) {
@@ -339,14 +361,15 @@ impl Builder {
             self.trace.summary.damage(damage);
         }
         for leftover in folder.rings {
-            self.add_leftover(process, leftover, folder.is_alive);
+            self.add_leftover(process, leftover, folder.is_alive, !folder.is_of_this_boot);
         }
     }
 
-    fn add_leftover(&mut self, process: usize, leftover: Leftover, is_alive: bool) {
+    fn add_leftover(&mut self, process: usize, leftover: Leftover, is_alive: bool, is_unverified: bool) {
         let header = &leftover.header;
         let ring = self.trace.rings.entry((process, header.info.ring)).or_default();
         ring.info = header.info.clone();
+        ring.is_unverified |= is_unverified;
         if !is_alive {
             let inside = header.lost[2].saturating_add(header.lost[3]);
             ring.counters = Some(RingCounters {
@@ -364,8 +387,9 @@ impl Builder {
         if header.head != header.tail {
             self.trace.summary.leftover_rings += 1;
             let (from, to, sequence) = (header.tail, header.head, header.sequence_at_tail);
+            let first_ticks = Some(leftover.first_ticks);
             let source = Source::Ring(Box::new(leftover));
-            ring.blocks.push(Block { from, to, sequence, first_ticks: None, source });
+            ring.blocks.push(Block { from, to, sequence, first_ticks, is_unverified, source });
         }
     }
 
@@ -428,11 +452,9 @@ impl Builder {
                 if header.from == header.to {
                     continue;
                 }
-                if header.flags & FLAG_UNVERIFIED != 0 {
-                    let unverified = &mut self.trace.summary.unverified;
-                    *unverified = unverified.saturating_add(header.events.into());
-                }
+                let is_unverified = header.flags & FLAG_UNVERIFIED != 0;
                 let ring = self.trace.rings.entry((process, header.ring)).or_default();
+                ring.is_unverified |= is_unverified;
                 let segment = u32::try_from(number).unwrap_or(u32::MAX);
                 let (stored_len, events) = (header.stored_len, header.events);
                 ring.blocks.push(Block {
@@ -440,6 +462,7 @@ impl Builder {
                     to: header.to,
                     sequence: header.sequence,
                     first_ticks: (events != 0).then_some(header.first_ticks),
+                    is_unverified,
                     source: Source::Segment { segment, stored_len, events, offset },
                 });
             } else if header.kind != BlockKind::Unknown && header.kind != BlockKind::End {
@@ -552,6 +575,7 @@ impl Builder {
             ring.blocks
                 .sort_by_key(|b| (b.from, matches!(b.source, Source::Ring(_)), std::cmp::Reverse(b.to)));
         }
+        trace.summary.unverified_rings = trace.rings.values().filter(|ring| ring.is_unverified).count();
         trace.summary.processes = trace.processes.len();
         trace.summary.rings = trace.rings.keys().filter(|(_, ring)| *ring != 0).count();
         self.trace

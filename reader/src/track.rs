@@ -2,7 +2,7 @@
 
 mod columns;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tracewell_schema::decode_event_of;
@@ -16,6 +16,7 @@ use crate::filter::Filter;
 use crate::item::{EventRef, Item};
 use crate::load::Loader;
 use crate::merge::{Key, Run};
+use crate::ring;
 use crate::summary::{Damage, LawBreach, Summary};
 use crate::trace::{Block, ProcessInfo, Ring, Source, Trace};
 
@@ -62,7 +63,17 @@ pub(crate) struct Track<'a> {
     /// Events missing before the loaded block, not told yet.
     hole: u64,
     span: Span,
+    /// What is handed out is of another boot.
+    is_unverified: bool,
+    /// Bytes that it counts as loaded.
+    held: usize,
+    /// What is loaded is handed out at once, whatever the others have.
+    is_hurried: bool,
 }
+
+/// Most bytes that all tracks may have loaded at a time. Beyond that, which no trace reaches but one made to, a block
+/// is handed out as soon as it is read: memory counts for more than the order between threads.
+const MAX_HELD: usize = 256 << 20;
 
 impl<'a> Track<'a> {
     pub(crate) fn new(
@@ -92,6 +103,9 @@ impl<'a> Track<'a> {
             last_time: i64::MIN,
             hole: 0,
             span: Span::NONE,
+            is_unverified: false,
+            held: 0,
+            is_hurried: false,
         }
     }
 
@@ -112,6 +126,11 @@ impl<'a> Track<'a> {
                 ))
             })
             .collect()
+    }
+
+    /// Whether what is loaded must go at once.
+    pub(crate) const fn is_hurried(&self) -> bool {
+        self.is_hurried
     }
 
     /// What it is ordered by at a time.
@@ -159,6 +178,8 @@ impl<'a> Track<'a> {
         }
         // Memory is kept only by rings that have something loaded.
         run.loader.give_shared(self.raw.take());
+        run.loader.held -= std::mem::take(&mut self.held);
+        self.is_hurried = false;
         self.at = 0;
         while let Some(block) = self.ring.blocks.get(self.next_block) {
             if self.covered.is_none_or(|covered| block.to > covered) {
@@ -197,6 +218,24 @@ impl<'a> Track<'a> {
                 return;
             }
         };
+        let mut end = end;
+        if let Source::Ring(leftover) = &block.source
+            && let Some((at, what)) = ring::first_wrong(leftover, &raw, from, end)
+        {
+            // Nothing after it is read: where the next record begins only this one could tell.
+            let position = from.saturating_add(at as u64);
+            let (offset, bytes) = (ring::offset_of(leftover, position), block.to.saturating_sub(position));
+            run.summary.damage(Damage { offset, bytes, ..Damage::of_file(&leftover.path, what) });
+            raw.truncate(at);
+            end = block.to;
+        }
+        self.held = raw.capacity();
+        run.loader.held += self.held;
+        if run.loader.held > MAX_HELD {
+            self.is_hurried = true;
+            run.summary.hurried += 1;
+        }
+        self.is_unverified = block.is_unverified;
         (self.base, self.at, self.raw) = (from, 0, Some(Arc::new(raw)));
         self.loaded_from = match &block.source {
             Source::Segment { segment, .. } => Some(*segment),
@@ -211,6 +250,7 @@ impl<'a> Track<'a> {
         // A leftover is numbered from its start on, wherever reading begins.
         let numbered = block.sequence.saturating_add(skipped);
         let begins = if !is_segment && covered.is_some() { self.sequence } else { numbered };
+        self.check_gap(block, from, begins, run);
         self.begin_at(begins, run);
         self.covered = Some(self.covered.map_or(end, |covered| covered.max(end)));
         if end >= block.to {
@@ -223,12 +263,27 @@ impl<'a> Track<'a> {
         }
         if let Some(Err(error)) = Records::new(self.raw().get(end..).unwrap_or_default()).next() {
             let (path, offset) = match &block.source {
-                Source::Ring(leftover) => (leftover.path.clone(), 0),
+                Source::Ring(leftover) => (leftover.path.clone(), ring::offset_of(leftover, from)),
                 Source::Segment { segment, offset, .. } => (run.loader.trace.path_of(*segment), *offset),
             };
             let bytes = self.raw().len() as u64;
             run.summary.damage(Damage { offset, bytes, ..Damage::of_file(&path, error.what) });
         }
+    }
+
+    /// Tells a gap in the positions before `from` that has no events, though its next event is number `begins`: what lay
+    /// there had none, or a ring's tail is not where it was.
+    fn check_gap(&self, block: &Block, from: u64, begins: u64, run: &mut Run<'_, '_>) {
+        let gap = self.covered.map_or(0, |covered| from.saturating_sub(covered));
+        if gap == 0 || begins > self.sequence {
+            return;
+        }
+        let path = match &block.source {
+            Source::Ring(leftover) => leftover.path.clone(),
+            Source::Segment { segment, .. } => run.loader.trace.path_of(*segment),
+        };
+        let what = "bytes are missing before this, and no events with them";
+        run.summary.damage(Damage { bytes: gap, ..Damage::of_file(&path, what) });
     }
 
     /// Takes note that the next event is number `begins`: those between the last and it are missing, or were retired.
@@ -263,12 +318,14 @@ impl<'a> Track<'a> {
             }
             Next::Record(_) => {
                 let Some(raw) = self.raw.take() else { return Ok(()) };
+                let limit = limit.filter(|_| !self.is_hurried);
                 let done = self.records(&raw, limit, run, each);
                 self.raw = Some(raw);
                 done
             }
             Next::End => {
                 self.next = Next::Nothing;
+                self.is_unverified = self.ring.is_unverified;
                 self.finish(run, each)
             }
             Next::Unknown | Next::Nothing => Ok(()),
@@ -286,7 +343,8 @@ impl<'a> Track<'a> {
             return Ok(());
         }
         let (process, process_index, tid) = (self.process, self.process_index, self.ring.info.tid);
-        each(&Item::Hole { time, process, process_index, tid, events })
+        let is_unverified = self.is_unverified;
+        each(&Item::Hole { time, process, process_index, tid, events, is_unverified })
     }
 
     fn tell_lost<E>(
@@ -303,7 +361,8 @@ impl<'a> Track<'a> {
             return Ok(());
         }
         let (process, process_index, tid) = (self.process, self.process_index, self.ring.info.tid);
-        each(&Item::Lost { time, process, process_index, tid, counts })
+        let is_unverified = self.is_unverified;
+        each(&Item::Lost { time, process, process_index, tid, counts, is_unverified })
     }
 
     /// Hands out the records from `at` on, at least one.
@@ -358,6 +417,7 @@ impl<'a> Track<'a> {
         let sequence = self.sequence;
         self.sequence = sequence.saturating_add(1);
         summary.events += 1;
+        summary.unverified += u64::from(self.is_unverified);
         summary.first = Some(summary.first.map_or(time, |first| first.min(time)));
         summary.last = Some(summary.last.map_or(time, |last| last.max(time)));
         let position = self.base + at as u64;
@@ -370,7 +430,13 @@ impl<'a> Track<'a> {
             return Ok(());
         }
         let is_reduced = record.is_reduced();
-        match decode_event_of(&described.schema, described.fixed_len, payload, is_reduced) {
+        let values = decode_event_of(&described.schema, described.fixed_len, payload, is_reduced);
+        // Bytes of a segment are what was written, by their checksum; those of a ring are so only if they fit.
+        let values = match values {
+            Ok(values) if self.loaded_from.is_none() => values.check_whole().map(|()| values),
+            values => values,
+        };
+        match values {
             Ok(values) => {
                 summary.shown += 1;
                 each(&Item::Event(EventRef {
@@ -393,6 +459,7 @@ impl<'a> Track<'a> {
                     at: at as u32,
                     payload,
                     is_reduced,
+                    is_unverified: self.is_unverified,
                 }))?;
             }
             Err(error) => summary.damage(self.undecodable(&run.loader, record, position, error.what)),
@@ -400,16 +467,20 @@ impl<'a> Track<'a> {
         Ok(())
     }
 
+    fn whose(&self) -> String {
+        let identity = &self.process.identity;
+        format!("{} pid {} ring {}", identity.component, identity.pid, self.id)
+    }
+
     #[cold]
     fn undecodable(&self, loader: &Loader<'_>, record: &Header, position: u64, what: &str) -> Damage {
-        let identity = &self.process.identity;
         let file = self.loaded_from.map_or_else(PathBuf::new, |segment| loader.trace.path_of(segment));
         Damage {
             file,
             offset: position,
             bytes: record.len as u64,
             events: 1,
-            what: format!("events of {} pid {} ring {}: {what}", identity.component, identity.pid, self.id),
+            what: format!("events of {}: {what}", self.whose()),
         }
     }
 
@@ -434,6 +505,11 @@ impl<'a> Track<'a> {
             }
         }
         self.tell_hole(time, run.filter, each)?;
+        let counted = counters.filter(|_| self.ring.ended).map(|c| c.lost);
+        if counted.is_some_and(|counted| self.told.iter().zip(counted).any(|(told, n)| *told > n)) {
+            let what = format!("{}: its records tell more losses than its counters", self.whose());
+            run.summary.damage(Damage::of_file(Path::new(""), &what));
+        }
         let mut untold = LossCounts::default();
         for ((rest, total), (told, counted)) in untold
             .0

@@ -177,6 +177,27 @@ impl<'a> EventValues<'a> {
         if self.trailer.is_empty() { own() } else { reduction_in(self.trailer, index).unwrap_or_else(own) }
     }
 
+    /// Whether every field can be decoded, and nothing of the payload is left over.
+    ///
+    /// # Errors
+    /// What the first wrong field says; or where bytes follow the last.
+    pub fn check_whole(&self) -> Result<(), DecodeError> {
+        let mut fields = self.iter();
+        for field in fields.by_ref() {
+            let field = field?;
+            if let Value::List(list) = field.value {
+                for item in list.iter() {
+                    item?;
+                }
+            }
+        }
+        if fields.variable.rest().is_empty() {
+            Ok(())
+        } else {
+            Err(fields.variable.error("bytes follow the last field"))
+        }
+    }
+
     /// The field with this name, if it can be decoded.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<FieldValue<'a>> {

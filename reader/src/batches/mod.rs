@@ -43,6 +43,8 @@ pub enum Part<'a> {
         tid: u32,
         /// How many, by reason.
         counts: LossCounts,
+        /// Told by a ring of another boot.
+        is_unverified: bool,
     },
     /// Events are missing here: a block is damaged or gone.
     Hole {
@@ -56,6 +58,8 @@ pub enum Part<'a> {
         tid: u32,
         /// How many events.
         events: u64,
+        /// Told by a ring of another boot.
+        is_unverified: bool,
     },
 }
 
@@ -64,11 +68,11 @@ impl<'a> Part<'a> {
     pub(crate) const fn of(item: &Item<'a>) -> Option<Self> {
         match *item {
             Item::Event(_) => None,
-            Item::Lost { time, process, process_index, tid, counts } => {
-                Some(Self::Lost { time, process, process_index, tid, counts })
+            Item::Lost { time, process, process_index, tid, counts, is_unverified } => {
+                Some(Self::Lost { time, process, process_index, tid, counts, is_unverified })
             }
-            Item::Hole { time, process, process_index, tid, events } => {
-                Some(Self::Hole { time, process, process_index, tid, events })
+            Item::Hole { time, process, process_index, tid, events, is_unverified } => {
+                Some(Self::Hole { time, process, process_index, tid, events, is_unverified })
             }
         }
     }
@@ -92,6 +96,8 @@ pub struct Batch<'a> {
     pub schema: &'a Schema,
     /// UTC ns of each event.
     pub times: &'a [i64],
+    /// They were salvaged from a ring of another boot: nothing proves that they were emitted so.
+    pub is_unverified: bool,
     pub(crate) described: &'a Described,
     pub(crate) set: &'a Set,
     /// Where the values are that were not copied.
@@ -105,6 +111,8 @@ pub(crate) struct Origin<'a> {
     pub(crate) process_index: usize,
     pub(crate) ring: &'a Ring,
     pub(crate) id: u32,
+    /// What comes next of it is of another boot.
+    pub(crate) is_unverified: bool,
 }
 
 impl<'a> Batch<'a> {
@@ -122,6 +130,7 @@ impl<'a> Batch<'a> {
             ring: origin.id,
             schema: &described.schema,
             times: &set.times,
+            is_unverified: origin.is_unverified,
             described,
             set,
             group,

@@ -51,9 +51,10 @@ impl JsonRenderer {
     pub fn render(&mut self, out: &mut Buffer, item: &Item<'_>) {
         match item {
             Item::Event(event) => self.event(out, event),
-            Item::Lost { time, process, tid, counts, .. } => {
+            Item::Lost { time, process, tid, counts, is_unverified, .. } => {
                 self.head(out, *time, "warn");
                 push_source(out, process, *tid, "");
+                push_unverified(out, *is_unverified);
                 out.push_str(",\"category\":\"tracewell\",\"event\":\"tracewell.lost\",\"fields\":{");
                 for (reason, n) in LossReason::ALL.iter().zip(counts.0).filter(|(_, n)| *n != 0) {
                     let _ = write!(out, "\"{}\":", reason.name());
@@ -64,9 +65,10 @@ impl JsonRenderer {
                 push_exact(out, counts.total());
                 out.push_str("}}\n");
             }
-            Item::Hole { time, process, tid, events, .. } => {
+            Item::Hole { time, process, tid, events, is_unverified, .. } => {
                 self.head(out, *time, "warn");
                 push_source(out, process, *tid, "");
+                push_unverified(out, *is_unverified);
                 out.push_str(
                     ",\"category\":\"tracewell\",\"event\":\"tracewell.missing\",\"fields\":{\"events\":",
                 );
@@ -89,6 +91,7 @@ impl JsonRenderer {
     fn event(&mut self, out: &mut Buffer, event: &EventRef<'_>) {
         self.head(out, event.time, level_name(event.schema.level));
         out.push_literal(&event.source.json_head);
+        push_unverified(out, event.is_unverified);
         let template = &event.described.template;
         out.push_str(&template.json_event);
         let mut first = true;
@@ -129,6 +132,12 @@ pub(crate) fn push_source(out: &mut Buffer, process: &ProcessInfo, tid: u32, nam
     if !name.is_empty() {
         out.push_str(",\"thread\":");
         push_string(out, name.as_bytes());
+    }
+}
+
+fn push_unverified(out: &mut Buffer, is_unverified: bool) {
+    if is_unverified {
+        out.push_str(",\"unverified\":true");
     }
 }
 

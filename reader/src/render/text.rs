@@ -15,6 +15,9 @@ use super::value::{is_reduced, push_value, says_nothing};
 use crate::item::{EventRef, Item};
 use crate::trace::ProcessInfo;
 
+/// Before the category of what was read from a ring of another boot; no category is named so.
+const UNVERIFIED: &str = "(unverified) ";
+
 /// Turns items into lines: time, level, component, pid and thread, category, sentence, then the remaining fields.
 #[derive(Debug)]
 pub struct TextRenderer {
@@ -53,8 +56,8 @@ impl TextRenderer {
     fn other(&mut self, out: &mut Buffer, item: &Item<'_>) {
         match item {
             Item::Event(_) => {}
-            Item::Lost { time, process, tid, counts, .. } => {
-                self.head(out, *time, process, *tid);
+            Item::Lost { time, process, tid, counts, is_unverified, .. } => {
+                self.head(out, *time, process, *tid, *is_unverified);
                 let _ = write!(out, "-- lost {} events here (", counts.total());
                 let mut first = true;
                 for (reason, n) in LossReason::ALL.iter().zip(counts.0).filter(|(_, n)| *n != 0) {
@@ -63,8 +66,8 @@ impl TextRenderer {
                 }
                 out.push_str(") --\n");
             }
-            Item::Hole { time, process, tid, events, .. } => {
-                self.head(out, *time, process, *tid);
+            Item::Hole { time, process, tid, events, is_unverified, .. } => {
+                self.head(out, *time, process, *tid, *is_unverified);
                 let _ =
                     writeln!(out, "-- {events} events are missing here: their block is damaged or gone --");
             }
@@ -72,10 +75,13 @@ impl TextRenderer {
     }
 
     /// Head of a line that is not an event's.
-    fn head(&mut self, out: &mut Buffer, time: i64, process: &ProcessInfo, tid: u32) {
+    fn head(&mut self, out: &mut Buffer, time: i64, process: &ProcessInfo, tid: u32, is_unverified: bool) {
         self.time.put(out, time);
         out.push_str(" ----- ");
         push_source(out, process, tid, "");
+        if is_unverified {
+            out.push_str(UNVERIFIED);
+        }
     }
 
     fn event(&mut self, out: &mut Buffer, event: &EventRef<'_>) {
@@ -83,6 +89,9 @@ impl TextRenderer {
         self.time.put(out, event.time);
         out.push_literal(&described.template.level);
         out.push_literal(&event.source.text_head);
+        if event.is_unverified {
+            out.push_str(UNVERIFIED);
+        }
         let begin = out.len();
         if event.is_reduced
             || described.program.run(event.schema, event.payload, &mut self.scratch, out).is_none()

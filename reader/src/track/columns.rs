@@ -13,8 +13,16 @@ use crate::trace::{Described, Source};
 
 impl<'a> Track<'a> {
     /// Whose events it hands out.
-    pub(crate) const fn origin(&self) -> Origin<'a> {
-        Origin { process: self.process, process_index: self.process_index, ring: self.ring, id: self.id }
+    pub(crate) fn origin(&self) -> Origin<'a> {
+        let is_unverified = match self.next {
+            Next::Block => match self.ring.blocks.as_slice().get(self.next_block) {
+                Some(block) => block.is_unverified,
+                None => false,
+            },
+            _ => self.is_unverified,
+        };
+        let (process, process_index, ring, id) = (self.process, self.process_index, self.ring, self.id);
+        Origin { process, process_index, ring, id, is_unverified }
     }
 
     /// Whether a record is next.
@@ -62,9 +70,12 @@ impl<'a> Track<'a> {
 
         // From here on it is handed out.
         let (from, to, sequence) = (block.from, block.to, block.sequence);
+        let origin = self.origin();
+        self.is_unverified = block.is_unverified;
         self.next = Next::Unknown;
         self.next_block += 1;
         run.loader.count(*stored_len);
+        self.check_gap(block, from, sequence, run);
         self.begin_at(sequence, run);
         self.covered = Some(self.covered.map_or(to, |covered| covered.max(to)));
         self.base = from;
@@ -80,6 +91,7 @@ impl<'a> Track<'a> {
         let events: usize = table.groups().iter().filter(|g| g.kind == KIND_EVENT).map(|g| g.rows).sum();
         self.sequence = first.saturating_add(events as u64);
         run.summary.events += events as u64;
+        run.summary.unverified += if origin.is_unverified { events as u64 } else { 0 };
         for (index, group) in table.groups().iter().enumerate() {
             if group.kind == KIND_LOSS {
                 self.tell_losses(group, places.of(index), times, run, each)?;
@@ -101,7 +113,7 @@ impl<'a> Track<'a> {
                 set.sequences = Sequences::Each(numbers.collect());
             }
             set.fill(group, described);
-            each(&Part::Batch(Batch::new(&self.origin(), described, set, Some(group))))?;
+            each(&Part::Batch(Batch::new(&origin, described, set, Some(group))))?;
             set.trim();
         }
         Ok(true)

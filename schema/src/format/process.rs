@@ -185,6 +185,22 @@ impl ProcessFile {
     }
 }
 
+/// How many clock slots of a process file are neither free nor right, those counted that are not there because the
+/// file was cut.
+#[must_use]
+pub fn damaged_slots(bytes: &[u8]) -> usize {
+    (0..CLOCK_SLOTS)
+        .filter(|slot| {
+            let at = SLOTS_AT + slot * SLOT_LEN;
+            bytes.get(at..at + SLOT_LEN).is_none_or(|slot| {
+                let (point, rest) = slot.split_at(CLOCK_POINT_LEN);
+                let is_right = crc(point).to_le_bytes() == *rest.first_chunk().unwrap_or(&[0; 4]);
+                !is_right && slot.iter().any(|byte| *byte != 0)
+            })
+        })
+        .count()
+}
+
 /// Offset and bytes of a clock slot.
 #[must_use]
 pub fn encode_clock_slot(slot: usize, point: &ClockPoint) -> (u64, Vec<u8>) {

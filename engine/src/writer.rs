@@ -164,10 +164,14 @@ impl Writer<'_> {
     fn persist(&mut self, mut work: impl FnMut(&mut Self) -> io::Result<()>) -> bool {
         let mut pause = Duration::from_millis(5);
         loop {
+            let before = self.segments.written;
             match work(self).and_then(|()| self.segments.commit()) {
                 Ok(()) => {
-                    self.failing_since = None;
-                    self.state.stats.write_errno.store(0, Ordering::Relaxed);
+                    // With nothing to write nothing has shown that it works again.
+                    if self.segments.written != before {
+                        self.failing_since = None;
+                        self.state.stats.write_errno.store(0, Ordering::Relaxed);
+                    }
                     return true;
                 }
                 Err(error) => {

@@ -23,7 +23,6 @@ use super::dead::{Folder, Part};
 use crate::fs;
 use crate::segment::{Context, Rotation, SegmentWriter};
 use crate::storage::Storage;
-use crate::tend::{self, ToSeal};
 
 /// What a dead process's segments must tell.
 struct Told {
@@ -89,10 +88,11 @@ impl Storage for Place<'_> {
     }
 
     fn seal(&mut self, from: &str, to: &str) -> io::Result<()> {
-        let folder = self.folder.try_clone()?;
         let file = self.file.take().ok_or(io::ErrorKind::NotFound)?;
         self.made.push(to.to_owned());
-        tend::seal(&ToSeal { folder, file, from: from.to_owned(), to: to.to_owned() })
+        file.sync_data()?;
+        fs::rename_at(self.folder, from, to)?;
+        fs::sync_dir(self.folder)
     }
 
     fn settle(&mut self) -> io::Result<()> {

@@ -313,7 +313,7 @@ impl Candidate<'_> {
         let sessions = fs::create_private_dir_all(&self.place.dirs.sessions())?;
         let name = result.session.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let session = fs::create_private_dir_at(&sessions, name)?;
-        fs::sync_dir(&sessions)?;
+        fs::sync_way(&result.session)?;
         let bytes = self.place.segment_bytes;
         let written = write::write(&session, process, folder, result.is_unverified, bytes, must_stop)?;
         // From here on everything is safe in segments; a kill leaves it twice.

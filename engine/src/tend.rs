@@ -162,8 +162,7 @@ fn run(place: &Place, inbox: &Receiver<Task>, progress: &Progress) {
     }
 }
 
-/// Syncs a segment, gives it its last name, and makes that durable.
-pub(crate) fn seal(segment: &ToSeal) -> io::Result<()> {
+fn seal(segment: &ToSeal) -> io::Result<()> {
     segment.file.sync_data()?;
     fs::rename_at(&segment.folder, &segment.from, &segment.to)?;
     segment.names.sync(&segment.folder)

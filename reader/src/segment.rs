@@ -13,7 +13,7 @@ use tracewell_schema::limits::{MAX_BLOCK_STORED, MAX_SEGMENT};
 
 use crate::error::ReadError;
 use crate::source;
-use crate::summary::Damage;
+use crate::summary::{Damage, MAX_LISTED};
 
 /// Most blocks of one segment: the rest is reported, not read.
 const MAX_BLOCKS: usize = 4 << 20;
@@ -44,6 +44,8 @@ pub(crate) struct Index {
     pub(crate) blocks: Vec<Found>,
     pub(crate) torn: Option<Torn>,
     pub(crate) damage: Vec<Damage>,
+    /// More damaged parts than are listed.
+    pub(crate) more_damaged: u64,
     pub(crate) bytes: u64,
 }
 
@@ -110,7 +112,8 @@ pub(crate) fn index(path: &Path) -> Result<Index, ReadError> {
     let header = SegmentHeader::decode(start)
         .map_err(|e| ReadError::Foreign { path: path.to_owned(), what: e.what.to_owned() })?;
     let bytes = len.min(MAX_SEGMENT);
-    let mut index = Index { header, blocks: Vec::new(), torn: None, damage: Vec::new(), bytes };
+    let (blocks, damage) = (Vec::new(), Vec::new());
+    let mut index = Index { header, blocks, torn: None, damage, more_damaged: 0, bytes };
     if len > MAX_SEGMENT {
         index.damaged(path, MAX_SEGMENT, len - MAX_SEGMENT, 0, "more bytes than a segment may have");
     }
@@ -121,7 +124,16 @@ pub(crate) fn index(path: &Path) -> Result<Index, ReadError> {
 
 impl Index {
     fn damaged(&mut self, path: &Path, offset: u64, bytes: u64, events: u64, what: &str) {
-        self.damage.push(Damage { file: path.to_owned(), offset, bytes, events, what: what.to_owned() });
+        // As the summary does it: one cause, one line, and not more lines than anybody reads.
+        if let Some(last) = self.damage.last_mut().filter(|last| last.what == what) {
+            last.bytes = last.bytes.saturating_add(bytes);
+            last.events = last.events.saturating_add(events);
+        } else if self.damage.len() < MAX_LISTED {
+            let (file, what) = (path.to_owned(), what.to_owned());
+            self.damage.push(Damage { file, offset, bytes, events, what });
+        } else {
+            self.more_damaged += 1;
+        }
     }
 
     fn walk(&mut self, path: &Path, file: &File, is_open: bool) -> io::Result<()> {
@@ -178,19 +190,24 @@ impl Index {
 
 /// The next place, aligned to eight, with a header of this file that is whole.
 fn next_block(file: &File, from: u64, end: u64, tag: [u8; 8]) -> io::Result<Option<u64>> {
+    const FIRST: usize = 4 * 1024;
     const WINDOW: usize = 256 * 1024;
-    let mut window = vec![0; WINDOW + HEADER_LEN];
+    // Mostly it is near. A file may have damage everywhere: then each must not cost a whole window.
+    let mut size = FIRST;
+    let mut window = Vec::new();
     let mut at = from;
     while at < end {
+        window.resize(size + HEADER_LEN, 0);
         let n = read_at(file, &mut window, at)?;
         let bytes = window.get(..n).unwrap_or_default();
-        for offset in (0..bytes.len().min(WINDOW)).step_by(8) {
+        for offset in (0..bytes.len().min(size)).step_by(8) {
             let Some(candidate) = bytes.get(offset..) else { break };
             if candidate.starts_with(&block::MAGIC) && decode_header(candidate, tag).is_ok() {
                 return Ok(Some(at + offset as u64));
             }
         }
-        at += WINDOW as u64;
+        at += size as u64;
+        size = WINDOW.min(size * 4);
     }
     Ok(None)
 }

@@ -12,7 +12,7 @@ use tracewell_schema::limits::{MAX_BLOCK_STORED, MAX_SEGMENT};
 
 use crate::error::ReadError;
 use crate::source::{self, read_at};
-use crate::summary::Damage;
+use crate::summary::{Damage, MAX_LISTED};
 
 /// Most blocks of one segment: the rest is reported, not read.
 const MAX_BLOCKS: usize = 4 << 20;
@@ -45,6 +45,8 @@ pub(crate) struct Index {
     pub(crate) blocks: Vec<Found>,
     pub(crate) torn: Option<Torn>,
     pub(crate) damage: Vec<Damage>,
+    /// More damaged parts than are listed.
+    pub(crate) more_damaged: u64,
     pub(crate) bytes: u64,
 }
 
@@ -131,7 +133,8 @@ pub(crate) fn index(path: &Path) -> Result<Indexed, ReadError> {
     let header = SegmentHeader::decode(start)
         .map_err(|e| ReadError::Foreign { path: path.to_owned(), what: e.what.to_owned() })?;
     let bytes = len.min(MAX_SEGMENT);
-    let mut index = Index { file, header, blocks: Vec::new(), torn: None, damage: Vec::new(), bytes };
+    let (blocks, damage) = (Vec::new(), Vec::new());
+    let mut index = Index { file, header, blocks, torn: None, damage, more_damaged: 0, bytes };
     if len > MAX_SEGMENT {
         index.damaged(path, MAX_SEGMENT, len - MAX_SEGMENT, 0, "more bytes than a segment may have");
     }
@@ -151,7 +154,16 @@ pub(crate) fn unborn(path: &Path) -> Option<u64> {
 
 impl Index {
     fn damaged(&mut self, path: &Path, offset: u64, bytes: u64, events: u64, what: &str) {
-        self.damage.push(Damage { file: path.to_owned(), offset, bytes, events, what: what.to_owned() });
+        // As the summary does it: one cause, one line, and not more lines than anybody reads.
+        if let Some(last) = self.damage.last_mut().filter(|last| last.what == what) {
+            last.bytes = last.bytes.saturating_add(bytes);
+            last.events = last.events.saturating_add(events);
+        } else if self.damage.len() < MAX_LISTED {
+            let (file, what) = (path.to_owned(), what.to_owned());
+            self.damage.push(Damage { file, offset, bytes, events, what });
+        } else {
+            self.more_damaged += 1;
+        }
     }
 
     fn walk(&mut self, path: &Path, is_open: bool) -> io::Result<()> {

@@ -114,7 +114,7 @@ pub struct Summary {
 }
 
 /// Most damaged parts that are listed.
-const MAX_LISTED: usize = 1000;
+pub(crate) const MAX_LISTED: usize = 1000;
 
 impl Summary {
     /// All losses.

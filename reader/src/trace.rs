@@ -423,6 +423,7 @@ impl Builder {
         for damage in index.damage {
             summary.damage(damage);
         }
+        summary.more_damaged += index.more_damaged;
         let identity = &index.header.identity;
         self.sessions.insert(identity.session_id);
         if let Some(info) = self.trace.processes.get_mut(process) {

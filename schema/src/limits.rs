@@ -18,6 +18,10 @@ pub const MAX_EVENTS: usize = 1024;
 pub const MAX_SCHEMA: usize = 64 << 10;
 /// Most fields of an event.
 pub const MAX_FIELDS: usize = 255;
+/// Most values of an enum.
+pub const MAX_VALUES: usize = 1024;
+/// Most masks of a flag set.
+pub const MAX_MASKS: usize = 64;
 /// Longest documentation or sentence template, in bytes.
 pub const MAX_TEXT: usize = 4096;
 /// Longest value of one str, bytes or list field, in bytes.

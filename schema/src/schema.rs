@@ -3,7 +3,7 @@
 use crate::decode::Reader;
 use crate::error::DecodeError;
 use crate::event::{Privacy, Reduction};
-use crate::limits::{MAX_SCHEMA, MAX_TEXT};
+use crate::limits::{MAX_MASKS, MAX_SCHEMA, MAX_TEXT, MAX_VALUES};
 
 pub(crate) const BLOB_VERSION: u16 = 1;
 /// Deepest nesting of types: an optional or list of something else.
@@ -83,6 +83,12 @@ fn fingerprint(blob: &[u8]) -> u64 {
     blake3::hash(blob).as_bytes().first_chunk::<8>().map_or(0, |b| u64::from_le_bytes(*b))
 }
 
+/// How many named values follow. Each value of a record is looked up among them, so that they must be few.
+fn count(reader: &mut Reader<'_>, most: usize) -> Result<usize, DecodeError> {
+    let n = usize::from(reader.u16()?);
+    if n > most { Err(reader.error("more named values than a type may have")) } else { Ok(n) }
+}
+
 fn parse_type(reader: &mut Reader<'_>, depth: u8) -> Result<FieldType, DecodeError> {
     if depth > MAX_DEPTH {
         return Err(reader.error("type is nested too deep"));
@@ -110,14 +116,14 @@ fn parse_type(reader: &mut Reader<'_>, depth: u8) -> Result<FieldType, DecodeErr
         17 => FieldType::Duration,
         18 => {
             let mut values = Vec::new();
-            for _ in 0..reader.u16()? {
+            for _ in 0..count(reader, MAX_VALUES)? {
                 values.push((reader.u32()?, reader.str8()?.to_owned()));
             }
             FieldType::Enum(values)
         }
         19 => {
             let mut masks = Vec::new();
-            for _ in 0..reader.u16()? {
+            for _ in 0..count(reader, MAX_MASKS)? {
                 masks.push((reader.u64()?, reader.str8()?.to_owned()));
             }
             FieldType::Flags(masks)

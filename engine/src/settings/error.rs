@@ -58,17 +58,44 @@ impl SettingsError {
     }
 }
 
+/// Text of a file that anybody may have written: what would not be seen, or would control a terminal, as `\u{..}`.
+struct Safe<'a>(&'a str);
+
+impl fmt::Display for Safe<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| match c {
+            '"' | '\'' | '\\' => write!(f, "{c}"),
+            // The standard library takes these for letters, and they are not seen.
+            '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' => write!(f, "{}", c.escape_unicode()),
+            c => write!(f, "{}", c.escape_debug()),
+        })
+    }
+}
+
 impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(path) = &self.path {
             write!(f, "settings {}: ", path.display())?;
         }
         if let Some(key) = &self.key {
-            write!(f, "{key}: ")?;
+            write!(f, "{}: ", Safe(key))?;
         }
-        f.write_str(&self.message)?;
+        write!(f, "{}", Safe(&self.message))?;
         if self.remedy.is_empty() { Ok(()) } else { write!(f, "; {}", self.remedy) }
     }
 }
 
 impl std::error::Error for SettingsError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_the_file_reaches_the_terminal_as_it_is() {
+        let error =
+            SettingsError::value("reduce.a.\u{1b}]0;x\u{7}\u{202e}", "\"\u{9b}\u{3164}\\\" é 日".into());
+        let shown = "reduce.a.\\u{1b}]0;x\\u{7}\\u{202e}: \"\\u{9b}\\u{3164}\\\" é 日";
+        assert_eq!(error.to_string(), shown);
+    }
+}

@@ -3,6 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
+/// Length from which on a line takes no more items of lists. A hostile schema makes thousands of bytes of each byte of a
+/// list; no line that an engine's limits allow is so long.
+const LONG_LINE: usize = 1 << 20;
+
 /// Least room that is made at once.
 const STEP: usize = 64;
 
@@ -12,13 +16,15 @@ pub struct Buffer {
     /// The text, then room.
     bytes: Vec<u8>,
     len: usize,
+    /// Where the present line begins.
+    line: usize,
 }
 
 impl Buffer {
     /// An empty one.
     #[must_use]
     pub const fn new() -> Self {
-        Self { bytes: Vec::new(), len: 0 }
+        Self { bytes: Vec::new(), len: 0, line: 0 }
     }
 
     /// The text, which is UTF-8.
@@ -58,6 +64,25 @@ impl Buffer {
         if self.bytes.len() > most {
             self.bytes = Vec::new();
         }
+    }
+
+    /// What follows is a new line.
+    #[inline]
+    pub(crate) const fn begin_line(&mut self) {
+        self.line = self.len;
+    }
+
+    /// Whether the present line is so long that lists are cut.
+    pub(crate) const fn is_line_long(&self) -> bool {
+        self.len.saturating_sub(self.line) >= LONG_LINE
+    }
+
+    /// Puts `text` before what stands from `at` on.
+    pub(crate) fn insert(&mut self, at: usize, text: &[u8]) {
+        let moved = self.as_bytes().get(at..).unwrap_or_default().to_vec();
+        self.truncate(at);
+        self.push_bytes(text);
+        self.push_bytes(&moved);
     }
 
     /// Removes what is beyond `len` bytes.

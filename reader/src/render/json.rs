@@ -49,6 +49,7 @@ impl JsonRenderer {
 
     /// As [`JsonRenderer::push`], where text is collected as bytes: the fast way.
     pub fn render(&mut self, out: &mut Buffer, item: &Item<'_>) {
+        out.begin_line();
         match item {
             Item::Event(event) => self.event(out, event),
             Item::Lost { time, process, tid, counts, is_unverified, .. } => {
@@ -233,9 +234,15 @@ fn push_json(out: &mut Buffer, value: &Value<'_>, ty: &FieldType) {
             }
             out.push(']');
         }
-        Value::List(list) => push_cut(out, list.cut, |out| {
+        Value::List(list) => {
+            let begin = out.len();
+            let mut cut = list.cut;
             out.push('[');
             for (i, item) in list.iter().enumerate() {
+                if out.is_line_long() {
+                    cut = true;
+                    break;
+                }
                 if i != 0 {
                     out.push(',');
                 }
@@ -245,7 +252,11 @@ fn push_json(out: &mut Buffer, value: &Value<'_>, ty: &FieldType) {
                 }
             }
             out.push(']');
-        }),
+            if cut {
+                out.insert(begin, b"{\"cut\":");
+                out.push('}');
+            }
+        }
         Value::Secret(class, hash) => {
             let _ = write!(out, "{{\"secret_bytes\":\"{}\",\"keyed\":\"", secret_length(*class));
             push_hex(out, hash);

@@ -7,6 +7,10 @@ use super::escape::Escaped;
 use super::json::push_string;
 use super::{category_name, level_name};
 
+/// How often a sentence shows a field; from then on a placeholder stays as it is. Else a hostile sentence would make
+/// more than a thousand times its text of each value.
+const MOST_SHOWN: usize = 4;
+
 /// A part of a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -47,7 +51,9 @@ impl Template {
                 '}' if chars.next_if_eq(&'}').is_some() => text.push('}'),
                 '{' => {
                     let name: String = chars.by_ref().take_while(|c| *c != '}').collect();
-                    match schema.fields.iter().position(|f| f.name == name) {
+                    let found = schema.fields.iter().position(|f| f.name == name);
+                    let times = |index| template.parts.iter().filter(|p| **p == Part::Field(index)).count();
+                    match found.filter(|index| times(*index) < MOST_SHOWN) {
                         Some(index) => {
                             template.push_text(&mut text);
                             template.parts.push(Part::Field(index));

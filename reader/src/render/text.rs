@@ -46,6 +46,7 @@ impl TextRenderer {
     /// As [`TextRenderer::push`], where text is collected as bytes: the fast way.
     #[inline]
     pub fn render(&mut self, out: &mut Buffer, item: &Item<'_>) {
+        out.begin_line();
         match item {
             Item::Event(event) => self.event(out, event),
             other => self.other(out, other),

@@ -121,7 +121,12 @@ fn push_plain(out: &mut Buffer, value: &Value<'_>, ty: &FieldType, quoted: bool)
         Value::Flags(bits) => push_flags(out, *bits, ty),
         Value::List(list) => {
             out.push('[');
+            let mut cut = list.cut;
             for (i, item) in list.iter().enumerate() {
+                if out.is_line_long() {
+                    cut = true;
+                    break;
+                }
                 if i != 0 {
                     out.push_str(", ");
                 }
@@ -130,7 +135,7 @@ fn push_plain(out: &mut Buffer, value: &Value<'_>, ty: &FieldType, quoted: bool)
                     Err(_) => out.push_str("<undecodable>"),
                 }
             }
-            out.push_str(if list.cut { ", \u{2026}[cut]]" } else { "]" });
+            out.push_str(if cut { ", \u{2026}[cut]]" } else { "]" });
         }
         Value::Secret(class, hash) => {
             let _ = write!(out, "<secret of {} bytes, keyed ", secret_length(*class));

@@ -274,7 +274,10 @@ fn describe(reader: &mut Reader<'_>) -> Result<Described, DecodeError> {
     let pieces = list(2 * MAX_FIELDS)?;
     let lengths = list(MAX_FIELDS)?;
     let fixed: usize = pieces.iter().sum();
-    if fixed > MAX_RECORD - HEADER_LEN || lengths.iter().any(|at| at + 2 > fixed) || pieces.contains(&0) {
+    // One after the other: of words at one place there could be many more than bytes, each with work for every row.
+    let are_apart =
+        lengths.is_sorted_by(|a, b| a + 2 <= *b) && lengths.last().is_none_or(|at| at + 2 <= fixed);
+    if fixed > MAX_RECORD - HEADER_LEN || !are_apart || pieces.contains(&0) {
         return Err(reader.error("impossible layout of a record"));
     }
     Ok(Described { shape, rows, has_rest, fixed, pieces, lengths })

@@ -17,21 +17,9 @@ pub(crate) const fn is_continuation(byte: u8) -> bool {
     byte & 0xc0 == 0x80
 }
 
-/// More than the hash needs of the stack for values of any length that a secret can have.
-const WIPED: usize = 4096;
-
 /// First 16 bytes of the keyed hash.
 pub(crate) fn keyed(key: &[u8; 32], bytes: &[u8]) -> [u8; 16] {
-    let hash = blake3::keyed_hash(key, bytes).as_bytes().first_chunk::<16>().copied().unwrap_or_default();
-    wipe_stack();
-    hash
-}
-
-/// Overwrites what a function that has just returned left on the stack: the hash's state holds the value's last bytes,
-/// and a core dump has the stack.
-#[inline(never)]
-fn wipe_stack() {
-    std::hint::black_box(&mut [0_u8; WIPED]);
+    blake3::keyed_hash(key, bytes).as_bytes().first_chunk::<16>().copied().unwrap_or_default()
 }
 
 /// Calls `put` with the reduced text or bytes.

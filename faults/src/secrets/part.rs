@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use clap::Args;
@@ -18,6 +19,10 @@ pub(super) const PUBLIC: u64 = 2;
 pub(super) const KEPT: u64 = 3;
 /// Secrets of one round: six of the event here, four of the catalog's.
 pub(super) const FIELDS: u64 = 10;
+/// Whose turn it is.
+const IDLE: u32 = 0;
+const EMIT: u32 = 1;
+const END: u32 = 2;
 /// Length of a marker.
 const MARKER: usize = 16;
 
@@ -184,12 +189,6 @@ fn emit_one(tracer: &Tracer, seed: u64, number: u64) {
     emit!(tracer, DownloadFinished { query: some, ..Default::default() });
 }
 
-fn emit_all(tracer: &Tracer, args: &ComponentArgs) {
-    for number in 0..args.count {
-        emit_one(tracer, args.seed, number);
-    }
-}
-
 /// Does what it is told, one line at a time.
 pub(crate) fn component(args: &ComponentArgs) -> Result<(), String> {
     let tracer = Tracer::builder("keeper")
@@ -200,10 +199,39 @@ pub(crate) fn component(args: &ComponentArgs) -> Result<(), String> {
         .map_err(|e| e.to_string())?;
     let mut kept = vec![0; MARKER];
     fill(&mut kept, args.seed, KEPT);
+    let turn = AtomicU32::new(IDLE);
+    let done = std::thread::scope(|scope| {
+        // A thread of its own emits and then spins where it is, so that what an emit leaves on a stack stays there.
+        let (turn, emitter, seed, count) = (&turn, &tracer, args.seed, args.count);
+        scope.spawn(move || {
+            while turn.load(Ordering::Acquire) != END {
+                if turn.load(Ordering::Acquire) == EMIT {
+                    for number in 0..count {
+                        emit_one(emitter, seed, number);
+                    }
+                    turn.store(IDLE, Ordering::Release);
+                }
+                std::hint::spin_loop();
+            }
+        });
+        let served = serve(&tracer, args, &|| {
+            turn.store(EMIT, Ordering::Release);
+            while turn.load(Ordering::Acquire) == EMIT {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        turn.store(END, Ordering::Release);
+        served
+    });
+    std::hint::black_box(&kept);
+    done
+}
+
+fn serve(tracer: &Tracer, args: &ComponentArgs, emit_all: &dyn Fn()) -> Result<(), String> {
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(|e| e.to_string())?;
         match line.as_str() {
-            "emit" | "again" => emit_all(&tracer, args),
+            "emit" | "again" => emit_all(),
             "flush" => tracer.flush().map_err(|e| e.to_string())?,
             // A thread panics while it has secrets and an event of them in its hands, and another after it emitted.
             "panic" => {
@@ -233,7 +261,6 @@ pub(crate) fn component(args: &ComponentArgs) -> Result<(), String> {
         println!("{line}");
         std::io::stdout().flush().map_err(|e| e.to_string())?;
     }
-    std::hint::black_box(&kept);
     Ok(())
 }
 

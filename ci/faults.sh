@@ -23,6 +23,15 @@ run() {
   "$faults" "$1" $arguments | tee -a "$reports"
   echo "$1: $((SECONDS - begun)) s" >&2
 }
+# As run, for a test that is a script: its lines of JSON are its reports.
+run_script() {
+  if [ -n "$only" ] && [ "$only" != "$1" ]; then return; fi
+  local command="$2"
+  if [ "$scale" = 1 ]; then command="$3"; fi
+  local begun=$SECONDS
+  bash -c "set -o pipefail; $command" | { grep '^{"test"' || true; } | tee -a "$reports"
+  echo "$1: $((SECONDS - begun)) s" >&2
+}
 # The tests, one line each.
 run access "--count 20000" "--count 1000000"
 run adopt "--count 40 --seconds 60" "--count 4000 --seconds 1800"
@@ -30,7 +39,10 @@ run calls "--count 20" "--every"
 run duel "--count 2000 --seconds 50" "--count 100000 --seconds 1800"
 run kill "--count 3000 --seconds 60" "--count 100000"
 run secrets "--count 1000" "--count 10000"
+run_script shuttle "SCHEDULES=200000 ci/loom.sh --shuttle" "SEED=\$RANDOM\$RANDOM SCHEDULES=20000000 ci/loom.sh --shuttle"
+run soak "--minutes 0.7" "--minutes 60 --retained 2048"
 run step "--most 150000" ""
+run threads "--seconds 2" "--seconds 60 --forks 1000 --many 4096"
 
 if [ "$scale" = 1 ] && [ "${only:-step}" = step ]; then
   # The instructions of another build are others.

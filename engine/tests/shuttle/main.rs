@@ -3,7 +3,7 @@
 //! `engine/tests/loom/`; loom has every order of few steps, this has many orders of many steps (and no weak memory).
 //!
 //! Run by `ci/loom.sh` (`RUSTFLAGS="--cfg shuttle" cargo test -p tracewell --test shuttle --release`). `SCHEDULES` is the
-//! number of schedules (500,000), `SEED` the first seed. A failing schedule is printed and can be replayed.
+//! number of schedules (50,000), `SEED` the first seed. A failing schedule is printed and can be replayed.
 #![cfg(shuttle)]
 
 #[path = "../../src/ring/cursor.rs"]
@@ -63,14 +63,14 @@ fn report(kind: &str, seed: u64, count: usize) {
 
 #[test]
 fn a_process_in_random_schedules() {
-    let (seed, count) = (number("SEED", 1), number("SCHEDULES", 500_000) / 2);
+    let (seed, count) = (number("SEED", 1), number("SCHEDULES", 50_000) / 2);
     let done = run(RandomScheduler::new_from_seed(seed, count as usize), Otherwise::default());
     report("random", seed, done);
 }
 
 #[test]
 fn a_process_with_three_changes_of_priority() {
-    let (seed, count) = (number("SEED", 1), number("SCHEDULES", 500_000) / 2);
+    let (seed, count) = (number("SEED", 1), number("SCHEDULES", 50_000) / 2);
     let done = run(PctScheduler::new_from_seed(seed, 3, count as usize), Otherwise::default());
     report("PCT of depth 3", seed, done);
 }

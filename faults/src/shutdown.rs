@@ -78,7 +78,7 @@ fn inside(seed: u64, count: u64) -> Result<(), String> {
         command(&format!("mkfs.{kind}"), &[mkfs, &[image.as_str()]].concat())?;
         for number in 0..count {
             command("mount", &["-t", kind, "-o", "loop", &image, &top_name])?;
-            let cycle = one(&top, &image, kind, &mut Random::new(seed + number));
+            let cycle = one(&top, number, &image, kind, &mut Random::new(seed + number));
             let _ = command("umount", &["-l", &top_name]);
             let (events, covered, survived) = cycle.map_err(|violation| {
                 format!(
@@ -107,12 +107,21 @@ fn inside(seed: u64, count: u64) -> Result<(), String> {
 }
 
 /// One life, one shutdown, one recovery: events read, events covered, components that lived on.
-fn one(top: &Path, image: &str, kind: &str, random: &mut Random) -> Result<(u64, u64, u64), String> {
+fn one(
+    top: &Path,
+    number: u64,
+    image: &str,
+    kind: &str,
+    random: &mut Random,
+) -> Result<(u64, u64, u64), String> {
     let tell = |error: std::io::Error| error.to_string();
     let memory = tempfile::tempdir_in("/dev/shm").map_err(tell)?;
     let (base, rings, oracle) =
-        (top.join("trace"), memory.path().join("rings"), memory.path().join("oracle"));
-    let _ = std::fs::remove_dir_all(&base);
+        (top.join(format!("trace-{number}")), memory.path().join("rings"), memory.path().join("oracle"));
+    // Its removal may be undone by the shutdown; hence the number.
+    if let Some(before) = number.checked_sub(1) {
+        let _ = std::fs::remove_dir_all(top.join(format!("trace-{before}")));
+    }
     let makes = random.below(2) == 0;
     if !makes {
         enable(&base, &rings, 65_536, 0)?;

@@ -307,7 +307,8 @@ impl<'a> Drain<'a> {
         let laid_out = ring.committed(read, to, |raw| {
             let walk = encoder.walk(raw, raw.len(), &mut State::layout_of);
             // Rare; and no writer of records leaves what is none.
-            let is_sound = walk.is_regular || Records::new(raw.get(..walk.len).unwrap_or(raw)).all(|record| record.is_ok());
+            let is_sound = walk.is_regular
+                || Records::new(raw.get(..walk.len).unwrap_or(raw)).all(|record| record.is_ok());
             let raw = raw.get(..walk.len).unwrap_or(raw);
             let codec = if walk.is_regular {
                 encoder.encode(raw, columns, &mut pace);

@@ -111,6 +111,8 @@ fn many_threads_come_and_go_and_nothing_is_lost() {
                 });
             }
         });
+        // The drain has seen that they are gone, however slow it is.
+        capture.tracer().flush().unwrap();
     }
     let stats = capture.tracer().stats();
     assert_eq!(stats.lost_total(), 0);

@@ -1,7 +1,7 @@
 //! `bundle create`: collects into a draft.
 
 use tracewell_bundle::redact::{self, Known, PseudonymKey, Redacting, Redactor};
-use tracewell_bundle::{DraftWriter, OwnKey, Product, ProductError, Source, Terms, Traces};
+use tracewell_bundle::{DraftWriter, OwnKey, Product, ProductError, Sink, Skipped, Source, Terms, Traces};
 
 use super::args::{Create, Level, Part};
 use super::{failed, look, sending, store};
@@ -73,6 +73,9 @@ pub(super) fn create(place: &Place, args: &Create, out: &mut Out) -> Result<u8, 
             note(&format!("collecting {}", source.label()));
             source.collect(&mut Redacting::new(&mut redactor, &mut draft))?;
         }
+        for what in not_collected(args) {
+            draft.skip(Skipped { what, why: "this version does not collect it yet".into() });
+        }
         draft.add_redaction(&redactor)?;
         draft.finish()
     })();
@@ -95,6 +98,17 @@ pub(super) fn create(place: &Place, args: &Create, out: &mut Out) -> Result<u8, 
 
 fn wants(args: &Create, part: Part) -> bool {
     args.only.is_empty() && !args.request || args.only.contains(&part)
+}
+
+/// What was asked for and cannot be had.
+fn not_collected(args: &Create) -> Vec<String> {
+    let mut all = Vec::new();
+    all.extend(wants(args, Part::Os).then(|| "operating-system information".to_owned()));
+    all.extend(wants(args, Part::Files).then(|| "the product's files".to_owned()));
+    all.extend(args.dump.iter().map(|name| format!("a minidump of {name}")));
+    all.extend(args.full_dump.iter().map(|name| format!("the memory of {name}")));
+    all.extend(args.files.iter().map(|pattern| format!("files {pattern}")));
+    all
 }
 
 /// What was asked for, in the order in which it is collected.

@@ -1,0 +1,65 @@
+//! `bundle`, `request`, `audit`: from preparing to sealing, as a user does it. Sending is tried in bundle/tests.
+
+mod support;
+
+use support::Place;
+
+/// The public key of a user, from the file that keeps it.
+fn public_key(place: &Place) -> String {
+    let text = std::fs::read_to_string(place.base().join("keys/own.txt")).unwrap();
+    text.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap().to_owned()
+}
+
+#[test]
+fn a_bundle_is_prepared_looked_at_struck_sealed_and_opened_by_support() {
+    let (user, vendor) = (Place::new(), Place::new());
+    vendor.run(&["bundle", "create"]).ok();
+    user.record(300);
+    let created = user.run(&["bundle", "create", "--case", "2026-004711"]).ok();
+    for part in ["Nothing was sent", "2026-004711", "standard", "trace/0001/", "does not collect it yet"] {
+        assert!(created.stdout.contains(part), "{part}: {created:?}");
+    }
+    let shown = user.run(&["bundle", "show", "--json"]).ok();
+    let manifest: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap();
+    let names: Vec<&str> =
+        manifest["members"].as_array().unwrap().iter().map(|m| m["name"].as_str().unwrap()).collect();
+    let trace = names.iter().find(|n| n.starts_with("trace/")).unwrap();
+    // A trace is shown as its lines; the map of pseudonyms is the user's alone.
+    let lines = user.run(&["bundle", "show", "--member", trace]).ok().stdout;
+    assert!(lines.lines().count() >= 100, "{lines}");
+    assert!(names.contains(&"notes/redaction.json") && !names.iter().any(|n| n.starts_with("private/")));
+    user.run(&["bundle", "strike", "last", "trace/*"]).ok();
+    user.run(&["bundle", "strike", "last", "nonsense"]).error(&["nonsense", "bundle show"]);
+    user.run(&["bundle", "strike", "last", trace, "--undo"]).ok();
+    user.run(&["bundle", "strike", "last", "notes/redaction.json"]).ok();
+    user.run(&["bundle", "seal"]).error(&["product.toml", "--to"]);
+    let sealed = user.path("sealed.age");
+    let key = public_key(&vendor);
+    let done = user.run(&["bundle", "seal", "--to", &key, "-o", sealed.to_str().unwrap()]).ok();
+    assert!(done.stdout.contains("digest") && done.stdout.contains("you ("), "{done:?}");
+    user.run(&["bundle", "strike", "last", trace]).error(&["sealed", "unseal"]);
+    // Support, with its own key; somebody else cannot.
+    let target = vendor.path("opened");
+    let open = ["bundle", "open", sealed.to_str().unwrap(), "-o", target.to_str().unwrap()];
+    let opened = vendor.run(&open).ok();
+    assert!(opened.stdout.contains("All digests are right"), "{opened:?}");
+    assert!(target.join(trace).exists() && !target.join("notes/redaction.json").exists());
+    let read = vendor.run(&["read", "--stdout", target.join("trace/0001").to_str().unwrap()]).ok();
+    assert_eq!(read.stdout, lines, "what support reads is what the user saw");
+    let other = Place::new();
+    other.run(&["bundle", "create"]).ok();
+    other.run(&["bundle", "open", sealed.to_str().unwrap()]).error(&["other keys"]);
+    // What was done is in the record.
+    let audit = user.run(&["audit"]).ok().stdout;
+    for what in ["enable", "disable", "bundle", "view", "seal"] {
+        assert!(audit.lines().any(|line| line.contains(what)), "{what}: {audit}");
+    }
+    let path = user.base().join("audit.jsonl");
+    let changed = std::fs::read_to_string(&path).unwrap().replace("\"view\"", "\"look\"");
+    std::fs::write(&path, changed).unwrap();
+    assert_eq!(user.run(&["audit"]).code, 3, "a change shows");
+    user.run(&["bundle", "remove", "last"]).ok();
+    assert!(user.run(&["bundle", "list"]).ok().stdout.contains("sealed"));
+    user.run(&["bundle", "remove", "last", "--yes"]).ok();
+    assert!(user.run(&["bundle", "list"]).ok().stdout.contains("no bundles"));
+}

@@ -4,7 +4,7 @@
 //! | level | free text and files | fields of events |
 //! | --- | --- | --- |
 //! | none | as it is | as recorded |
-//! | standard | secrets removed; names of users and computers, home folders, addresses, e-mails replaced | the same; fields of class *personal* by what they mean (see [`field`]) |
+//! | standard | secrets removed; names of users and computers, home folders, addresses, e-mails replaced | the same; fields of class *personal* by what they mean |
 //! | strict | also visited addresses, files below home folders, device numbers | every field of class *personal* as a whole |
 //!
 //! A replacement is a *pseudonym*: the same value gives the same one everywhere in a bundle, another one in another

@@ -207,6 +207,11 @@ impl Ring {
 
     /// For the drain: takes note of the header's counts, unless it is broken.
     pub(crate) fn note_counts(&self, view: &mut DrainView) {
+        // Told to its end: the next claim may just be setting the counts to zero. While it is not, they are of this
+        // very view, as a claim makes a view of its own after that.
+        if view.finished {
+            return;
+        }
         let seen = Seen {
             attempted: self.memory().word(layout::ATTEMPTED).load(Ordering::Relaxed),
             lost: std::array::from_fn(|reason| self.lost(reason).load(Ordering::Relaxed)),

@@ -250,12 +250,8 @@ impl Draft {
     /// # Errors
     /// If there is no such member or the draft cannot be read.
     pub fn member(&mut self, name: &str) -> io::Result<impl Read + '_> {
-        let place = self.manifest.members.iter().position(|entry| entry.info.name.as_str() == name);
-        let place = place.ok_or_else(|| {
-            io::Error::new(io::ErrorKind::NotFound, format!("the bundle has no member {name:?}"))
-        })?;
-        let at = self.offsets.get(place).copied().unwrap_or_default();
-        let size = self.manifest.members.get(place).map_or(0, |entry| entry.size);
+        let (place, entry) = self.manifest.place(name)?;
+        let (at, size) = (self.offsets.get(place).copied().unwrap_or_default(), entry.size);
         self.reader.seek(SeekFrom::Start(at))?;
         Ok((&mut self.reader).take(size))
     }

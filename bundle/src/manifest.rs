@@ -1,6 +1,7 @@
 //! What a bundle says of itself.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +68,14 @@ impl Manifest {
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Entry> {
         self.members.iter().find(|entry| entry.info.name.as_str() == name)
+    }
+
+    /// The entry of a member, and its place among them.
+    pub(crate) fn place(&self, name: &str) -> io::Result<(usize, &Entry)> {
+        let mut all = self.members.iter().enumerate();
+        all.find(|(_, entry)| entry.info.name.as_str() == name).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::NotFound, format!("the bundle has no member {name:?}"))
+        })
     }
 
     /// Bytes of all members.

@@ -75,12 +75,8 @@ impl SealedReader {
     /// # Errors
     /// If there is no such member, or the bundle is damaged there.
     pub fn member(&mut self, name: &str) -> io::Result<impl Read + '_> {
-        let place = self.manifest.members.iter().position(|entry| entry.info.name.as_str() == name);
-        let found = place.and_then(|p| self.offsets.get(p).zip(self.manifest.members.get(p)));
-        let (at, entry) = found.ok_or_else(|| {
-            io::Error::new(io::ErrorKind::NotFound, format!("the bundle has no member {name:?}"))
-        })?;
-        self.reader.seek(SeekFrom::Start(*at))?;
+        let (place, entry) = self.manifest.place(name)?;
+        self.reader.seek(SeekFrom::Start(self.offsets.get(place).copied().unwrap_or_default()))?;
         expect(&mut self.reader, entry)?;
         Ok((&mut self.reader).take(entry.size))
     }

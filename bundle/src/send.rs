@@ -206,7 +206,8 @@ impl Upload<'_> {
     fn run(&mut self, progress: &mut dyn FnMut(u64, u64)) -> Result<Receipt, SendError> {
         let state = self.folder.note::<State>(STATE)?;
         let mut state = state.filter(|state| state.digest == self.proof.consent.digest);
-        let (mut failures, mut known) = (0, None::<u64>);
+        // Only bytes that the server never had before are progress: one that answers and takes nothing must not keep us.
+        let (mut failures, mut known, mut best) = (0, None::<u64>, 0);
         loop {
             let step = match (&mut state, known) {
                 (None, _) => match self.create()? {
@@ -229,8 +230,8 @@ impl Upload<'_> {
             };
             match step {
                 Step::At(at) => {
-                    if known.is_none_or(|before| at > before) {
-                        failures = 0;
+                    if at > best {
+                        (failures, best) = (0, at);
                     }
                     known = Some(at);
                     progress(at, self.proof.len);
@@ -238,7 +239,13 @@ impl Upload<'_> {
                 Step::Gone if state.as_ref().is_some_and(|s| s.is_finishing) => {
                     return Err(SendError::Unknown);
                 }
-                Step::Gone => (state, known) = (None, None),
+                Step::Gone => {
+                    failures += 1;
+                    if failures >= self.patience.tries {
+                        return Err(SendError::Unreachable("it forgets what was sent".into()));
+                    }
+                    (state, known) = (None, None);
+                }
                 Step::Later(what) => {
                     failures += 1;
                     if failures >= self.patience.tries {
@@ -264,13 +271,8 @@ impl Upload<'_> {
     fn wait(&self, failures: u32) {
         let most = self.patience.wait.saturating_mul(1 << failures.min(10)).min(Duration::from_secs(60));
         // Half of it by chance, so that many clients do not come back at once.
-        let chance = u32::from_le_bytes(
-            crate::unnamed::random_hex(4)
-                .ok()
-                .and_then(|hex| u32::from_str_radix(&hex, 16).ok())
-                .unwrap_or(u32::MAX / 2)
-                .to_le_bytes(),
-        );
+        let chance = crate::unnamed::random_hex(4).ok().and_then(|hex| u32::from_str_radix(&hex, 16).ok());
+        let chance = chance.unwrap_or(u32::MAX / 2);
         let share = f64::from(chance) / f64::from(u32::MAX);
         std::thread::sleep(most.mul_f64(0.5 + share / 2.0));
     }

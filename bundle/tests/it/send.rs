@@ -159,7 +159,46 @@ fn servers_with_bad_certificates_get_nothing() {
     refused("localhost", "localhost", |p| p.not_before = rcgen::date_time_ymd(2090, 1, 1), false);
 }
 
-/// A server that answers every request with these bytes, without TLS.
+#[test]
+fn servers_that_lie_are_left_in_bounded_time() {
+    let says = |error: &SendError, lie: &str| match lie {
+        "elsewhere" | "redirect" | "nowhere" | "beyond" | "negative" | "words" | "still" => {
+            matches!(error, SendError::Lies(_))
+        }
+        "refuses" => matches!(error, SendError::Refused(413, _)),
+        _ => matches!(error, SendError::Unreachable(_)),
+    };
+    let lies = [
+        "elsewhere",
+        "redirect",
+        "nowhere",
+        "refuses",
+        "forgets",
+        "stuck",
+        "still",
+        "beyond",
+        "negative",
+        "words",
+    ];
+    for lie in lies {
+        let dir = private_dir();
+        let certificates = Certificates::new(dir.path(), "localhost", |_| ());
+        let server = Server::liar(&certificates, lie);
+        let product = product(dir.path(), &format!("https://localhost:{}/files", server.port));
+        let folder = sealed(&dir.path().join("base"), 100_000);
+        agree(&folder, &product);
+        let proof = folder.proof(&product).unwrap();
+        let patience = Patience { tries: 5, ..patience() };
+        let error = send(&folder, proof, dir.path(), patience, &mut |_, _| ()).unwrap_err();
+        assert!(says(&error, lie), "{lie}: {error}");
+        assert!(receipt(&folder).unwrap().is_none(), "{lie}");
+        // It is not tried for ever, and what is sent again is the same first piece.
+        let got = server.lines("got");
+        assert!(got.len() <= 12 && got.iter().all(|line| line == "got 4096"), "{lie}: {got:?}");
+    }
+}
+
+/// A server that speaks HTTP without TLS.
 #[test]
 fn a_server_without_tls_gets_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

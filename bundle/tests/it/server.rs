@@ -38,6 +38,10 @@ impl Certificates {
     }
 }
 
+fn program(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/tus").join(name)
+}
+
 /// The server; ends with its owner.
 pub(crate) struct Server {
     child: Child,
@@ -48,19 +52,28 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it; `cuts` percent of the requests are cut.
     pub(crate) fn start(folder: &Path, certificates: &Certificates, cuts: u32, seed: u64) -> Self {
-        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/tus/server.mjs");
-        let modules = program.with_file_name("node_modules");
+        let modules = program("node_modules");
         assert!(modules.exists(), "the test server is not installed: run `npm ci --prefix tests/tus`");
         let uploads = folder.join("uploads");
         std::fs::create_dir_all(&uploads).unwrap();
-        let mut child = Command::new("node")
-            .arg(program)
+        let mut command = Command::new("node");
+        command
+            .arg(program("server.mjs"))
             .args([&uploads, &certificates.certificate, &certificates.key])
-            .args([cuts.to_string(), seed.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("node is installed");
+            .args([cuts.to_string(), seed.to_string()]);
+        Self::spawn(command)
+    }
+
+    /// One that does not keep to the protocol: tests/tus/liar.mjs.
+    pub(crate) fn liar(certificates: &Certificates, lie: &str) -> Self {
+        let mut command = Command::new("node");
+        command.arg(program("liar.mjs")).args([&certificates.certificate, &certificates.key]).arg(lie);
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("node is installed");
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut first = String::new();
         out.read_line(&mut first).unwrap();

@@ -161,7 +161,7 @@ impl<'a> Parser<'a> {
                     return Ok(());
                 };
                 let flags = argument(2);
-                if flags.contains("O_DIRECTORY") {
+                if flags.contains("O_DIRECTORY") || flags.contains("O_PATH") {
                     return Ok(());
                 }
                 let file = match self.names.get(&below) {

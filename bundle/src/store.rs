@@ -164,6 +164,13 @@ impl Folder {
         &self.path
     }
 
+    /// Bytes of all its files, as far as they can be seen.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let entries = std::fs::read_dir(&self.path).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.metadata().ok()).map(|meta| meta.len()).sum()
+    }
+
     /// The folder, for files of its own.
     ///
     /// # Errors

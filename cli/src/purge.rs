@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use tracewell::dirs::{Dirs, is_session_name};
+use tracewell_bundle::{Folder, Store};
 use tracewell_schema::format::hex;
 
 use crate::explain::count;
@@ -15,7 +16,7 @@ use crate::place::{Place, unusable};
 use crate::rings::{RingFolder, Rings};
 use crate::segments::Session;
 use crate::status::current_session;
-use crate::{OK, args, segments};
+use crate::{OK, args, audit_file, segments};
 use remove::Removed;
 
 /// What would be deleted, and what stays.
@@ -23,6 +24,8 @@ use remove::Removed;
 struct Plan {
     sessions: Vec<Session>,
     folders: Vec<RingFolder>,
+    /// Prepared for support: copies of what was recorded.
+    bundles: Vec<Folder>,
     kept: Vec<(PathBuf, String)>,
     /// Where rings were looked for.
     roots: Vec<PathBuf>,
@@ -31,9 +34,14 @@ struct Plan {
 }
 
 impl Plan {
+    fn is_empty(&self) -> bool {
+        self.sessions.is_empty() && self.folders.is_empty() && self.bundles.is_empty()
+    }
+
     fn bytes(&self) -> u64 {
         let sessions: u64 = self.sessions.iter().map(Session::bytes).sum();
-        sessions + self.folders.iter().map(|f| f.bytes).sum::<u64>()
+        let bundles: u64 = self.bundles.iter().map(Folder::bytes).sum();
+        sessions + self.folders.iter().map(|f| f.bytes).sum::<u64>() + bundles
     }
 }
 
@@ -45,11 +53,12 @@ pub(crate) fn purge(dir: Option<&Path>, args: &args::Purge, out: &mut Out) -> Re
         return Ok(OK);
     }
     let mut plan = plan(&place)?;
-    if plan.sessions.is_empty() && plan.folders.is_empty() {
+    if plan.is_empty() {
         out.line("There is nothing to delete.")?;
     } else {
         let verb = if args.yes { "Deleting" } else { "These would be deleted" };
-        let folders = count((plan.sessions.len() + plan.folders.len()) as u64, "folder");
+        let folders = plan.sessions.len() + plan.folders.len() + plan.bundles.len();
+        let folders = count(folders as u64, "folder");
         out.line(format_args!("{verb}: {} in {folders}", size(plan.bytes())))?;
         for session in &plan.sessions {
             let files = count(session.segments.len() as u64, "segment");
@@ -57,6 +66,9 @@ pub(crate) fn purge(dir: Option<&Path>, args: &args::Purge, out: &mut Out) -> Re
         }
         for folder in &plan.folders {
             out.line(format_args!("  rings   {} ({})", safe(&folder.path), size(folder.bytes)))?;
+        }
+        for bundle in &plan.bundles {
+            out.line(format_args!("  bundle  {} ({})", safe(bundle.path()), size(bundle.bytes())))?;
         }
     }
     for (path, why) in &plan.kept {
@@ -68,13 +80,18 @@ pub(crate) fn purge(dir: Option<&Path>, args: &args::Purge, out: &mut Out) -> Re
         }
     }
     if !args.yes {
-        if !plan.sessions.is_empty() || !plan.folders.is_empty() {
+        if !plan.is_empty() {
             out.line("Nothing was deleted; run `tracewell purge --yes` to do it.")?;
         }
         return Ok(OK);
     }
     // What is said must be seen even if deleting takes long.
     out.flush()?;
+    for bundle in plan.bundles.drain(..) {
+        let path = bundle.path().to_owned();
+        audit_file::note(&place, "delete", &format!("bundle {}: purged", bundle.name()));
+        bundle.remove().map_err(|e| unusable(&path, &e))?;
+    }
     delete(&place, &mut plan, out)?;
     Ok(OK)
 }
@@ -85,6 +102,10 @@ fn plan(place: &Place) -> Result<Plan, Failure> {
     let rings = Rings::find(dirs);
     let problems = rings.problems().collect();
     let mut plan = Plan { roots: rings.roots, problems, ..Plan::default() };
+    let store = Store::new(dirs.base());
+    for name in store.list().map_err(|e| unusable(dirs.base(), &e))? {
+        plan.bundles.push(store.open(&name).map_err(|e| unusable(dirs.base(), &e))?);
+    }
     let mut live = BTreeSet::new();
     let sessions = segments::sessions(&dirs.sessions()).map_err(|e| unusable(&dirs.sessions(), &e))?;
     for folder in rings.folders {

@@ -58,8 +58,13 @@ fn a_bundle_is_prepared_looked_at_struck_sealed_and_opened_by_support() {
     let changed = std::fs::read_to_string(&path).unwrap().replace("\"view\"", "\"look\"");
     std::fs::write(&path, changed).unwrap();
     assert_eq!(user.run(&["audit"]).code, 3, "a change shows");
+    let would = user.run(&["purge"]).ok().stdout;
+    assert!(would.contains("  bundle  "), "copies of what was recorded go too: {would}");
     user.run(&["bundle", "remove", "last"]).ok();
     assert!(user.run(&["bundle", "list"]).ok().stdout.contains("sealed"));
     user.run(&["bundle", "remove", "last", "--yes"]).ok();
     assert!(user.run(&["bundle", "list"]).ok().stdout.contains("no bundles"));
+    user.run(&["bundle", "create"]).ok();
+    user.run(&["purge", "--yes"]).ok();
+    assert!(user.run(&["bundle", "list"]).ok().stdout.contains("no bundles"), "purged");
 }

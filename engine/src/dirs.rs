@@ -5,6 +5,8 @@
 //! BASE/settings.toml      what the user chose
 //! BASE/ring-roots         every RINGS that components of this BASE have used
 //! BASE/sessions/NAME/     one folder of segments a session
+//! BASE/bundles/NAME/      what was prepared for support; BASE/keys/ the user's key for it (bundle/)
+//! BASE/audit.jsonl        what commands did (bundle/)
 //! RINGS/COMPONENT-PID-..  one ring folder a process, on tmpfs
 //! ```
 //!

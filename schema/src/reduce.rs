@@ -17,9 +17,27 @@ pub(crate) const fn is_continuation(byte: u8) -> bool {
     byte & 0xc0 == 0x80
 }
 
+/// More than the hash needs of the stack for values of any length that a secret can have.
+const WIPED: usize = 4096;
+
 /// First 16 bytes of the keyed hash.
 pub(crate) fn keyed(key: &[u8; 32], bytes: &[u8]) -> [u8; 16] {
+    let hash = hash_below(key, bytes);
+    wipe_stack();
+    hash
+}
+
+/// Not in line: what it leaves must lie where [`wipe_stack`] writes.
+#[inline(never)]
+fn hash_below(key: &[u8; 32], bytes: &[u8]) -> [u8; 16] {
     blake3::keyed_hash(key, bytes).as_bytes().first_chunk::<16>().copied().unwrap_or_default()
+}
+
+/// Overwrites what a function that has just returned left on the stack: the hash's state holds the value's last bytes,
+/// and a core dump has the stack. `faults secrets` finds them there without this.
+#[inline(never)]
+fn wipe_stack() {
+    std::hint::black_box(&mut [0_u8; WIPED]);
 }
 
 /// Calls `put` with the reduced text or bytes.

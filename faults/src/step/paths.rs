@@ -86,6 +86,14 @@ fn segments(child: &Child, end: &str) -> usize {
     files.filter(|f| f.file_name().to_string_lossy().ends_with(end)).count()
 }
 
+/// Length of the segment that is written to.
+fn open_bytes(child: &Child) -> u64 {
+    let sessions = std::fs::read_dir(child.dirs.sessions()).into_iter().flatten().flatten();
+    let files = sessions.flat_map(|s| std::fs::read_dir(s.path()).into_iter().flatten().flatten());
+    let open = files.filter(|f| f.file_name().to_string_lossy().ends_with("open"));
+    open.map(|f| f.metadata().map_or(0, |m| m.len())).sum()
+}
+
 /// Which file is the first session's segment.
 fn sealed_inode(child: &Child) -> u64 {
     use std::os::unix::fs::MetadataExt;
@@ -396,7 +404,7 @@ paths! {
     },
     "rotation" => |child| {
         let lane = options(EnableRequest { segment_bytes: 64 * 1024, ..EnableRequest::default() })(child);
-        for _ in 0..3 {
+        while open_bytes(child) < 50 * 1024 {
             (0..5).for_each(|_| lane.bulk(BIG, Delivered));
             flush(&lane);
         }
@@ -511,8 +519,8 @@ paths! {
         (0..2).for_each(|_| lane.worded(Delivered));
         let own = lane.other(1);
         join(fork(move || {
-            own.fixed(Delivered);
             stepped(|| own.fixed(Delivered));
+            own.fixed(Delivered);
         }));
     },
     "end-of-a-forked-child" => |child| {

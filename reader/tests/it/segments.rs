@@ -263,6 +263,31 @@ fn numbers_that_do_not_add_up_are_reported() {
 }
 
 #[test]
+fn a_segment_cut_within_its_header_held_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut one = Segment::new("scanner", 7, 1);
+    one.data(1, 0, 0, &steps(0..5, 1000)).end();
+    one.write(dir.path());
+    let mut next = Segment::new("scanner", 7, 2);
+    let header = next.bytes.clone();
+    for len in [0, 1, 8, 100, 255] {
+        next.bytes = header[..len].to_vec();
+        let path = next.write_open(dir.path());
+        let (seen, summary) = read(dir.path());
+        assert_eq!(seen, events(7, 1, 0..5));
+        assert!(summary.damaged.is_empty() && summary.missing == 0, "{len}: {summary:?}");
+        assert_eq!((summary.torn, summary.torn_bytes), (1, len as u64));
+        // Not the beginning of a segment.
+        if len != 0 {
+            next.bytes[0] ^= 1;
+            next.write_open(dir.path());
+            assert_eq!(read(dir.path()).1.damaged.len(), 1, "{len}");
+        }
+        fs::remove_file(path).unwrap();
+    }
+}
+
+#[test]
 fn foreign_files_are_named_and_the_rest_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let good = three_blocks(7).end().write(dir.path());

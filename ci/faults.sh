@@ -46,13 +46,10 @@ run secrets "--count 1000" "--count 10000"
 run_script shuttle "SCHEDULES=200000 ci/loom.sh --shuttle" "SEED=\$RANDOM\$RANDOM SCHEDULES=20000000 ci/loom.sh --shuttle"
 run sigbus "--count 100" "--count 5000"
 run soak "--minutes 0.7" "--minutes 60 --retained 2048"
-<<<<<<< HEAD
 run space "--count 5" "--count 500 --mounts"
 if [ "$scale" = 1 ]; then run shutdown "" "--count 500"; fi
 run storage "--count 20000" "--count 1000000"
-=======
 run step "--most 20000" ""
->>>>>>> 779d9f0 (Step test: what it found, what it does not cover, no mutant tried; quick part cuts each path after 20,000 instructions)
 run threads "--seconds 2" "--seconds 60 --forks 1000 --many 4096"
 
 if [ "$scale" = 1 ] && [ "${only:-step}" = step ]; then

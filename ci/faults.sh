@@ -36,6 +36,7 @@ run_script() {
 run access "--count 20000" "--count 1000000"
 run adopt "--count 40 --seconds 60" "--count 4000 --seconds 1800"
 run bits "--every 997" ""
+run bundle "--every 997 --count 2000" "--count 10000"
 run calls "--count 20" "--every"
 run duel "--count 2000 --seconds 50" "--count 100000 --seconds 1800"
 run errors "--count 200" ""

@@ -5,6 +5,7 @@
 mod access;
 mod adopt;
 mod bits;
+mod bundle;
 mod calls;
 mod child;
 mod component;
@@ -73,6 +74,8 @@ enum Test {
     Component(disk::Component),
     /// The n-th call to the disk fails (T-10).
     Errors(errors::ErrorsArgs),
+    /// Harms sealed bundles, looks for plaintext on disks, and for secrets in bundles (T-19, T-21).
+    Bundle(bundle::BundleArgs),
     /// Flips every bit of traces (T-6).
     Bits(bits::BitsArgs),
     /// Cuts traces at every length, and moves, doubles, takes out and splices their blocks (T-7).
@@ -116,6 +119,7 @@ fn main() -> ExitCode {
         Test::Kill(args) => kill::run(&args),
         Test::Component(args) => disk::component(&args),
         Test::Errors(args) => errors::run(&args),
+        Test::Bundle(args) => bundle::run(&args),
         Test::Bits(args) => bits::run(&args),
         Test::Lengths(args) => lengths::run(&args),
         Test::Pages(args) => pages::run(&args),

@@ -182,6 +182,15 @@ impl Redactor {
         Cow::Owned(out)
     }
 
+    /// Whether something that would be replaced lies across this place of a text, or the words that say what it is. Where
+    /// it begins, and whether it goes to the end of the text.
+    fn across(&self, text: &str, place: usize) -> Option<(usize, bool)> {
+        let found = self.patterns.find_with_words(text).map(|(from, found)| (from, found.end));
+        let known = self.known.find(text).into_iter().map(|(start, end, _)| (start, end));
+        let across = found.chain(known).filter(|(from, end)| *from < place && place < *end);
+        across.min().map(|(from, end)| (from, end == text.len()))
+    }
+
     /// Replaces the names of users and computers.
     fn names<'t>(&mut self, text: &'t str) -> Cow<'t, str> {
         let found = self.known.find(text);

@@ -15,7 +15,7 @@ pub(super) struct Found {
 }
 
 /// Forms that are secrets wherever they stand. The name of the group begins with `s`.
-const SECRETS: [&str; 17] = [
+const SECRETS: [&str; 18] = [
     // Private keys, whole or up to the end of the text.
     r"(?P<s1>-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?s:.*?)(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\z))",
     r"(?P<s2>AGE-SECRET-KEY-1[0-9A-Z]{20,})",
@@ -35,11 +35,13 @@ const SECRETS: [&str; 17] = [
     r"(?i:\bbearer\s+(?P<s13>[A-Za-z0-9._~+/=-]{8,}))",
     // User and password of an address.
     r"(?:\b[A-Za-z][A-Za-z0-9+.-]{1,15}://(?P<s14>[^\s/@:]*:[^\s/@]+)@)",
-    // A name that says so, and its value.
-    r#"(?i:(?:\b|_)(?:pass(?:word|wd|phrase|code)|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|account[_-]?key|shared[_-]?access[_-]?key|private[_-]?key|client[_-]?secret|secret[_-]?key|session[_-]?id|sessid|otp)["'\]]{0,2}\s*(?:=>|[:=])\s*["']?(?P<s15>[^\s"'&,;<>|]{3,}))"#,
+    // A name that says so, whatever it begins with, and its value.
+    r#"(?i:(?:pass(?:word|wd|phrase|code)|secret|token|(?:api|access|account|private|secret)[_-]?key|session[_-]?id|(?:\b|_)(?:pwd|sessid|otp|pass))["'\]]{0,2}\s*(?:=>|[:=])\s*["']?(?P<s15>[^\s"'&,;<>|]{3,}))"#,
     // The same as an option of a command, and in a query.
     r#"(?i:\s--?(?:pass(?:word|wd|phrase)?|pwd|secret|token|api-?key|access-?key)\s+["']?(?P<s16>[^\s"']{3,}))"#,
     r#"(?i:[?&](?:key|sig|signature|auth|code|pin|sid|access_token|id_token)=(?P<s17>[^\s"'&<>#|]{3,}))"#,
+    // An element of XML that says so.
+    r"(?i:<[\w:.-]{0,40}(?:pass(?:word|wd|phrase|code)|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key)[\w.-]{0,20}(?:\s[^<>]{0,200})?>\s*(?P<s18>[^<\s][^<]*))",
 ];
 
 const MAIL: &str =
@@ -76,7 +78,12 @@ impl Patterns {
 
     /// What is to be replaced, in order, without overlaps.
     pub(super) fn find(&self, text: &str) -> Vec<Found> {
-        let Some(all) = &self.all else { return Vec::new() };
+        self.find_with_words(text).map(|(_, found)| found).collect()
+    }
+
+    /// The same, each with where the words that say what it is begin: before it, or at its start.
+    pub(super) fn find_with_words(&self, text: &str) -> impl Iterator<Item = (usize, Found)> {
+        let Some(all) = &self.all else { return Vec::new().into_iter() };
         let mut out = Vec::new();
         let mut at = 0;
         while let Some(captures) = all.captures_at(text, at) {
@@ -84,7 +91,7 @@ impl Patterns {
             match judge(&captures, text) {
                 Some(found) => {
                     at = found.end.max(whole.start() + 1);
-                    out.push(found);
+                    out.push((whole.start(), found));
                 }
                 // Not what it looked like: go on behind its first character.
                 None => at = whole.start() + 1,
@@ -93,7 +100,7 @@ impl Patterns {
                 at += 1;
             }
         }
-        out
+        out.into_iter()
     }
 
     #[cfg(test)]
@@ -123,8 +130,15 @@ fn judge(captures: &Captures<'_>, text: &str) -> Option<Found> {
         return text.get(found.start..found.end).is_some_and(is_card).then_some(found);
     }
     let secret = captures.iter().skip(1).flatten().next()?;
+    if NOTHING.iter().any(|word| secret.as_str().eq_ignore_ascii_case(word)) {
+        return None;
+    }
     Some(Found { start: secret.start(), end: secret.end(), kind: "secret" })
 }
+
+/// What stands where a secret would, and says that there is none.
+const NOTHING: [&str; 10] =
+    ["none", "null", "nil", "true", "false", "yes", "empty", "unset", "undefined", "required"];
 
 /// A whole address: not a part of a longer number (a version, an object identifier, a clock).
 fn is_ip(text: &str, found: Found) -> bool {

@@ -51,6 +51,9 @@ fn secrets_are_removed() {
         ("AccountKey=abcdefghij+/==;Endpoint=x", "abcdefghij"),
         ("api_key: 0123456789abcdef", "0123456789abcdef"),
         ("client-secret=Zm9vYmFy", "Zm9vYmFy"),
+        ("dbPassword=hunter2!", "hunter2!"),
+        ("<password>hunter2!</password>", "hunter2!"),
+        ("<smtp:Password enc=\"no\">hunter2!</smtp:Password>", "hunter2!"),
     ];
     for (text, secret) in secrets {
         let out = standard(text);
@@ -112,6 +115,7 @@ fn what_is_not_personal_stays() {
         "std::io::Error in tracewell::fs",
         "compass: north; author: nobody in particular",
         "tokens are counted, passwords are not",
+        "password: none, token=null",
         "sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         "0000000000000000 and 1111111111111111",
     ] {
@@ -196,6 +200,43 @@ fn files_are_replaced_line_by_line_also_long_ones_and_keys_over_many_lines() {
     assert!(out.contains("after\n") && out.ends_with("end"));
     let by_member = redactor.report().members.get("files/0001.txt").unwrap();
     assert_eq!(by_member.get("user"), Some(&1));
+}
+
+fn of_file(text: &str) -> String {
+    let (mut kept, mut redactor) = (Kept::default(), redactor(Level::Standard));
+    Redacting::new(&mut redactor, &mut kept).member(info("files/0001.txt"), &mut text.as_bytes()).unwrap();
+    String::from_utf8(kept.members.remove(0).1).unwrap()
+}
+
+#[test]
+fn what_lies_across_the_pieces_of_a_long_line_is_replaced_too() {
+    let secret = "password: \"hunter2-hunter2\" ";
+    let names = "Erika Mustermann ";
+    for before in (65_536 - 40..65_536 + 4).step_by(4) {
+        let text = format!("{}é {secret}{names}{}end\n", "x ".repeat(before / 2), "y ".repeat(5000));
+        let out = of_file(&text);
+        assert!(!out.contains("hunter2") && !out.contains("Mustermann"), "{before}");
+        assert!(out.contains('é') && out.ends_with(" y end\n"), "{before}");
+        assert_eq!(out.matches("y ").count(), 5000);
+    }
+}
+
+#[test]
+fn a_line_may_end_one_key_and_begin_another() {
+    let key = |name: &str, body: &str| {
+        format!("-----BEGIN {name} PRIVATE KEY-----\n{body}\n-----END {name} PRIVATE KEY-----")
+    };
+    let text = format!("{} | password=hunter2 | {} stays\n", key("RSA", "first7"), key("OPENSSH", "second7"));
+    let out = of_file(&text);
+    assert!(!out.contains("first7") && !out.contains("second7") && !out.contains("hunter2"), "{out}");
+    assert!(out.ends_with(" stays\n"), "{out}");
+}
+
+#[test]
+fn a_secret_without_an_end_takes_the_rest_of_its_line_and_no_more() {
+    let text = format!("Cookie: sid={} x\nnext\n", "z".repeat(300_000));
+    let out = of_file(&text);
+    assert!(!out.contains("zz") && out.ends_with("\nnext\n"), "{}", out.len());
 }
 
 #[test]

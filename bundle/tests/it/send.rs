@@ -11,7 +11,12 @@ use tracewell_bundle::{
     DraftWriter, Folder, Kind, MemberInfo, MemberName, OwnKey, Product, Sink, Store, Terms,
 };
 
-use crate::server::{Certificates, Server};
+use rcgen::{
+    BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, GeneralSubtree,
+    IsCa, Issuer, KeyPair, NameConstraints,
+};
+
+use crate::server::{Authority, Certificates, Server};
 
 fn private_dir() -> tempfile::TempDir {
     tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o700)).tempdir().unwrap()
@@ -122,20 +127,10 @@ fn nothing_is_sent_without_consent_to_exactly_this() {
 }
 
 /// Tries to send to a server that must not be trusted.
-fn refused(
-    name: &str,
-    url_host: &str,
-    change: impl FnOnce(&mut rcgen::CertificateParams),
-    other_roots: bool,
-) {
+fn refused(what: &str, url_host: &str, make: impl FnOnce(&Path) -> Certificates) {
     let dir = private_dir();
-    let certificates = Certificates::new(dir.path(), name, change);
+    let certificates = make(dir.path());
     let server = Server::start(dir.path(), &certificates, 0, 1);
-    if other_roots {
-        let other = private_dir();
-        let others = Certificates::new(other.path(), name, |_| ());
-        std::fs::copy(others.roots, dir.path().join("roots.pem")).unwrap();
-    }
     let product = product(dir.path(), &format!("https://{url_host}:{}/files", server.port));
     let folder = sealed(&dir.path().join("base"), 1000);
     agree(&folder, &product);
@@ -144,19 +139,118 @@ fn refused(
     let error = send(&folder, proof, dir.path(), patience, &mut |_, _| ()).unwrap_err();
     assert!(
         matches!(&error, SendError::Unreachable(what) if what.contains("certificate")),
-        "{name}: {error}"
+        "{what}: {error}"
     );
     let uploads = std::fs::read_dir(dir.path().join("uploads")).unwrap().count();
-    assert_eq!(uploads, 0, "nothing arrived");
+    assert_eq!(uploads, 0, "{what}: something arrived");
+    assert!(receipt(&folder).unwrap().is_none(), "{what}");
+}
+
+/// A server's certificate for `name` by an authority, changed.
+fn by(
+    issuer: &Issuer<'_, KeyPair>,
+    name: &str,
+    change: impl FnOnce(&mut CertificateParams),
+) -> (String, KeyPair) {
+    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    change(&mut params);
+    let key = KeyPair::generate().unwrap();
+    (params.signed_by(&key, issuer).unwrap().pem(), key)
 }
 
 #[test]
 fn servers_with_bad_certificates_get_nothing() {
-    refused("other.example", "localhost", |_| (), false);
-    refused("localhost", "127.0.0.1", |_| (), false);
-    refused("localhost", "localhost", |_| (), true);
-    refused("localhost", "localhost", |p| p.not_after = rcgen::date_time_ymd(2020, 1, 1), false);
-    refused("localhost", "localhost", |p| p.not_before = rcgen::date_time_ymd(2090, 1, 1), false);
+    let here = "localhost";
+    let root = |change: fn(&mut CertificateParams)| Authority::new("root", None, change);
+    let between = |root: &Authority, change: fn(&mut CertificateParams)| {
+        Authority::new("between", Some(&root.issuer), change)
+    };
+    // The chain of two authorities that the other cases change is right as it is.
+    let dir = private_dir();
+    let top = root(|_| ());
+    let middle = between(&top, |_| ());
+    let (leaf, key) = by(&middle.issuer, here, |_| ());
+    let good = Certificates::write(dir.path(), &top.pem, &format!("{leaf}{}", middle.pem), &key);
+    let server = Server::start(dir.path(), &good, 0, 1);
+    let shop = product(dir.path(), &format!("https://{here}:{}/files", server.port));
+    let folder = sealed(&dir.path().join("base"), 1000);
+    agree(&folder, &shop);
+    send(&folder, folder.proof(&shop).unwrap(), dir.path(), patience(), &mut |_, _| ())
+        .expect("a good chain");
+
+    refused("for another name", here, |dir| Certificates::new(dir, "other.example", |_| ()));
+    refused("for a name, reached by its address", "127.0.0.1", |dir| Certificates::new(dir, here, |_| ()));
+    refused("for names below ours", here, |dir| Certificates::new(dir, "*.localhost", |_| ()));
+    refused("expired", here, |dir| {
+        Certificates::new(dir, here, |p| p.not_after = rcgen::date_time_ymd(2020, 1, 1))
+    });
+    refused("not valid yet", here, |dir| {
+        Certificates::new(dir, here, |p| p.not_before = rcgen::date_time_ymd(2090, 1, 1))
+    });
+    refused("for clients only", here, |dir| {
+        Certificates::new(dir, here, |p| p.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth])
+    });
+    refused("with a critical extension that nobody knows", here, |dir| {
+        Certificates::new(dir, here, |p| {
+            let mut extension = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 55555, 1], vec![5, 0]);
+            extension.set_criticality(true);
+            p.custom_extensions.push(extension);
+        })
+    });
+    refused("with the name in its subject alone", here, |dir| {
+        Certificates::new(dir, here, |p| {
+            p.subject_alt_names.clear();
+            p.distinguished_name.push(DnType::CommonName, "localhost");
+        })
+    });
+    refused("by another authority of the same name", here, |dir| {
+        let (ours, other) = (root(|_| ()), root(|_| ()));
+        let (leaf, key) = by(&other.issuer, here, |_| ());
+        Certificates::write(dir, &ours.pem, &leaf, &key)
+    });
+    refused("signed by itself", here, |dir| {
+        let key = KeyPair::generate().unwrap();
+        let own = CertificateParams::new(vec![here.to_owned()]).unwrap().self_signed(&key).unwrap();
+        Certificates::write(dir, &root(|_| ()).pem, &own.pem(), &key)
+    });
+    refused("an authority's own, as a server's", here, |dir| {
+        let root = root(|_| ());
+        let (leaf, key) = by(&root.issuer, here, |p| p.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
+        Certificates::write(dir, &root.pem, &leaf, &key)
+    });
+    refused("by an authority between that is not shown", here, |dir| {
+        let root = root(|_| ());
+        let (leaf, key) = by(&between(&root, |_| ()).issuer, here, |_| ());
+        Certificates::write(dir, &root.pem, &leaf, &key)
+    });
+    let chained = |top: fn(&mut CertificateParams), middle: fn(&mut CertificateParams)| {
+        move |dir: &Path| {
+            let root = root(top);
+            let between = between(&root, middle);
+            let (leaf, key) = by(&between.issuer, here, |_| ());
+            Certificates::write(dir, &root.pem, &format!("{leaf}{}", between.pem), &key)
+        }
+    };
+    refused("signed by a server", here, chained(|_| (), |p| p.is_ca = IsCa::ExplicitNoCa));
+    refused(
+        "by an expired authority",
+        here,
+        chained(|_| (), |p| p.not_after = rcgen::date_time_ymd(2020, 1, 1)),
+    );
+    refused("by more authorities than permitted", here, |dir| {
+        let root = root(|_| ());
+        let first = between(&root, |p| p.is_ca = IsCa::Ca(BasicConstraints::Constrained(0)));
+        let second = Authority::new("second", Some(&first.issuer), |_| ());
+        let (leaf, key) = by(&second.issuer, here, |_| ());
+        Certificates::write(dir, &root.pem, &format!("{leaf}{}{}", second.pem, first.pem), &key)
+    });
+    let only = |p: &mut CertificateParams| {
+        p.name_constraints = Some(NameConstraints {
+            permitted_subtrees: vec![GeneralSubtree::DnsName("example.org".into())],
+            excluded_subtrees: vec![],
+        });
+    };
+    refused("by an authority for other names", here, chained(|_| (), only));
 }
 
 #[test]

@@ -14,25 +14,52 @@ pub(crate) struct Certificates {
     pub(crate) key: PathBuf,
 }
 
+/// A certificate authority.
+pub(crate) struct Authority {
+    pub(crate) pem: String,
+    pub(crate) issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    /// One that vouches for itself, or for which `above` does; `change` can make it another than the usual.
+    pub(crate) fn new(
+        name: &str,
+        above: Option<&Issuer<'_, KeyPair>>,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        let certificate = match above {
+            Some(above) => params.signed_by(&key, above).unwrap(),
+            None => params.self_signed(&key).unwrap(),
+        };
+        Self { pem: certificate.pem(), issuer: Issuer::new(params, key) }
+    }
+}
+
 impl Certificates {
     /// Makes them for `name`; `change` can make the server's bad.
     pub(crate) fn new(folder: &Path, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
-        let mut authority = CertificateParams::new(Vec::new()).unwrap();
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority_key = KeyPair::generate().unwrap();
-        let authority_certificate = authority.self_signed(&authority_key).unwrap();
-        let issuer = Issuer::new(authority, authority_key);
+        let authority = Authority::new("authority", None, |_| ());
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         change(&mut params);
         let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &issuer).unwrap();
+        let certificate = params.signed_by(&key, &authority.issuer).unwrap().pem();
+        Self::write(folder, &authority.pem, &certificate, &key)
+    }
+
+    /// Writes them: whom the client trusts, what the server shows, and its key.
+    pub(crate) fn write(folder: &Path, roots: &str, certificates: &str, key: &KeyPair) -> Self {
         let made = Self {
             roots: folder.join("roots.pem"),
             certificate: folder.join("server.pem"),
             key: folder.join("server.key"),
         };
-        std::fs::write(&made.roots, authority_certificate.pem()).unwrap();
-        std::fs::write(&made.certificate, certificate.pem()).unwrap();
+        std::fs::write(&made.roots, roots).unwrap();
+        std::fs::write(&made.certificate, certificates).unwrap();
         std::fs::write(&made.key, key.serialize_pem()).unwrap();
         made
     }

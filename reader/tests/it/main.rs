@@ -8,3 +8,4 @@ mod output;
 mod rings;
 mod segments;
 mod synth;
+mod terminal;

@@ -86,13 +86,15 @@ pub fn fix_block(block: &mut [u8], tag: Option<&[u8]>) {
     put(block, block::HEADER_LEN - 4, sum);
 }
 
-/// Of a process file: of the identity and of each clock slot.
+/// Of a process file: of the identity and of each clock slot that was written.
 pub fn fix_process(bytes: &mut [u8]) {
     let sum = crc(bytes.get(..at::PROCESS_CRC).unwrap_or_default());
     put(bytes, at::PROCESS_CRC, sum);
     for slot in bytes.get_mut(at::CLOCK_SLOTS..).unwrap_or_default().chunks_exact_mut(at::CLOCK_SLOT_LEN) {
-        let sum = crc(&slot[..CLOCK_POINT_LEN]);
-        put(slot, CLOCK_POINT_LEN, sum);
+        if slot[..CLOCK_POINT_LEN].iter().any(|byte| *byte != 0) {
+            let sum = crc(&slot[..CLOCK_POINT_LEN]);
+            put(slot, CLOCK_POINT_LEN, sum);
+        }
     }
 }
 

@@ -324,7 +324,7 @@ fn chains() -> Vec<Seed> {
                 );
             }),
             6,
-            SAYS_ALL,
+            "bytes are missing before this",
         ),
         seed(
             "sequence-backwards",

@@ -5,15 +5,15 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 
-use age::stream::{StreamReader, StreamWriter};
 use sha2::{Digest, Sha256};
 
 use crate::keys::OwnKey;
 use crate::manifest::{Entry, MANIFEST_FORMAT, MAX_MANIFEST, MAX_MEMBER, MAX_MEMBERS, Manifest, Terms};
 use crate::member::{Kind, MemberInfo, MemberName, Sink, Skipped};
+use crate::payload::{PayloadReader, PayloadWriter};
 use crate::redact::Redactor;
 use crate::unnamed::{Unnamed, random_hex};
 
@@ -33,7 +33,7 @@ pub(crate) fn invalid(what: impl Into<String>) -> io::Error {
 /// Writes a draft. Dropped before [`DraftWriter::finish`], it leaves nothing.
 pub struct DraftWriter {
     unnamed: Unnamed,
-    out: StreamWriter<File>,
+    out: PayloadWriter<File>,
     names: BTreeSet<MemberName>,
     manifest: Manifest,
     buffer: Vec<u8>,
@@ -52,7 +52,7 @@ impl DraftWriter {
     /// If the file cannot be made.
     pub fn new(folder: OwnedFd, key: &OwnKey, terms: Terms) -> io::Result<Self> {
         let unnamed = Unnamed::new(folder)?;
-        let out = encryptor(&[&key.public()])?.wrap_output(unnamed.file().try_clone()?)?;
+        let out = PayloadWriter::new(&[&key.public()], unnamed.file().try_clone()?)?;
         let manifest = Manifest {
             format: MANIFEST_FORMAT,
             id: random_hex(16)?,
@@ -156,43 +156,9 @@ impl Sink for DraftWriter {
     }
 }
 
-pub(crate) fn encryptor(keys: &[&crate::keys::Key]) -> io::Result<age::Encryptor> {
-    let recipients = keys.iter().map(|key| key.recipient() as &dyn age::Recipient);
-    age::Encryptor::with_recipients(recipients).map_err(|e| io::Error::other(e.to_string()))
-}
-
-/// Most bytes of an age header that is read: a stranger's file may name very many recipients.
-const MAX_HEADER: usize = 64 << 10;
-
-/// Opens an age file with a key.
-pub(crate) fn decrypt(file: File, key: &OwnKey) -> io::Result<StreamReader<BufReader<File>>> {
-    check_header(&file)?;
-    let decryptor = age::Decryptor::new_buffered(BufReader::with_capacity(PIECE, file))
-        .map_err(|e| invalid(format!("it is no file of the age format, or damaged at its beginning: {e}")))?;
-    let identity: &dyn age::Identity = key.identity();
-    decryptor.decrypt(std::iter::once(identity)).map_err(|e| match e {
-        age::DecryptError::NoMatchingKeys => io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            "it is sealed to other keys than this one; use -i with yours",
-        ),
-        other => invalid(format!("damaged: {other}")),
-    })
-}
-
-/// The header ends within [`MAX_HEADER`] bytes: a line that begins with `---`.
-fn check_header(mut file: &File) -> io::Result<()> {
-    let mut head = Vec::new();
-    file.take(MAX_HEADER as u64).read_to_end(&mut head)?;
-    file.rewind()?;
-    if head.windows(5).any(|w| w == b"\n--- ") {
-        return Ok(());
-    }
-    Err(invalid("it is no file of the age format"))
-}
-
 /// A draft that can be looked at.
 pub struct Draft {
-    reader: StreamReader<BufReader<File>>,
+    reader: PayloadReader,
     manifest: Manifest,
     /// Where each member begins, in the order of the manifest.
     offsets: Vec<u64>,
@@ -210,7 +176,7 @@ impl Draft {
     /// # Errors
     /// If there is none, it is damaged or cut, or sealed to another key.
     pub fn open(folder: &OwnedFd, key: &OwnKey) -> io::Result<Self> {
-        let mut reader = decrypt(tracewell::fs::open_existing(folder, FILE, false)?, key)?;
+        let mut reader = PayloadReader::new(tracewell::fs::open_existing(folder, FILE, false)?, key)?;
         let cut = || invalid("the draft is cut or damaged at its end; prepare it again");
         let end = reader.seek(SeekFrom::End(0))?;
         let trailer = end.checked_sub(16).ok_or_else(cut)?;

@@ -19,6 +19,7 @@ mod draft;
 mod keys;
 mod manifest;
 mod member;
+mod payload;
 mod product;
 mod readable;
 pub mod redact;

@@ -11,10 +11,11 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use sha2::{Digest, Sha256};
 
-use crate::draft::{Draft, PIECE, encryptor, invalid};
+use crate::draft::{Draft, PIECE, invalid};
 use crate::keys::Key;
 use crate::manifest::Manifest;
 use crate::member::MemberName;
+use crate::payload::PayloadWriter;
 use crate::tar;
 use crate::unnamed::Unnamed;
 
@@ -112,7 +113,7 @@ fn archive(
 }
 
 fn encrypt(keys: &[&Key], from: &Receiver<Vec<u8>>, to: Sender<Vec<u8>>) -> io::Result<()> {
-    let mut out = encryptor(keys)?.wrap_output(Pieces { to, piece: Vec::with_capacity(PIECE) })?;
+    let mut out = PayloadWriter::new(keys, Pieces { to, piece: Vec::with_capacity(PIECE) })?;
     let mut ended = false;
     for piece in from {
         ended = piece.ends_with(&tar::END);

@@ -4,22 +4,22 @@
 //! of one form only, every size is bounded, and [`SealedReader::extract`] leaves nothing unless all of it was right.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use age::stream::StreamReader;
 use sha2::{Digest, Sha256};
 
-use crate::draft::{PIECE, decrypt, invalid};
+use crate::draft::{PIECE, invalid};
 use crate::keys::OwnKey;
 use crate::manifest::{Entry, MANIFEST_FORMAT, MAX_MANIFEST, MAX_MEMBERS, Manifest};
+use crate::payload::PayloadReader;
 use crate::seal::MANIFEST;
 use crate::tar::{self, BLOCK};
 
 /// A sealed bundle, opened with a key.
 pub struct SealedReader {
-    reader: StreamReader<BufReader<File>>,
+    reader: PayloadReader,
     manifest: Manifest,
     /// Where the header of each member begins.
     offsets: Vec<u64>,
@@ -37,7 +37,7 @@ impl SealedReader {
     /// # Errors
     /// If it is no sealed bundle, is sealed to other keys, or is damaged so far.
     pub fn open(file: File, key: &OwnKey) -> io::Result<Self> {
-        let mut reader = decrypt(file, key)?;
+        let mut reader = PayloadReader::new(file, key)?;
         let (name, size) = next_header(&mut reader)?;
         if name != MANIFEST || size > MAX_MANIFEST {
             return Err(invalid("the file is no bundle: it does not begin with a manifest"));

@@ -35,7 +35,7 @@ impl Random {
             0 => 0,
             1 => u64::MAX,
             2 => self.below(300) as u64,
-            3 => (1 << self.below(64)) as u64,
+            3 => 1_u64 << self.below(64),
             4 => (1_u64 << self.below(64)).wrapping_sub(1),
             5 => 1_u64.rotate_left(self.below(64) as u32).wrapping_add(8),
             6 => (1 << 20) + self.below(17) as u64 - 8,

@@ -99,6 +99,21 @@ fn the_catalog_comes_back() {
     }
 }
 
+/// Each loss is counted, also of records that follow each other. Found by the fuzz target `columns`.
+#[test]
+fn losses_of_records_in_a_row_are_all_counted() {
+    let mut stream = Stream::default();
+    for n in 1..=5 {
+        stream.put(KIND_LOSS, 0, 0, &LossCounts([n, 0, 0, 0, 0, 0, 0, 10 * n]).encode());
+    }
+    let walk = Encoder::default().walk(&stream.bytes, stream.bytes.len(), &mut |_| None);
+    assert_eq!((walk.len, walk.events, walk.lost), (stream.bytes.len(), 0, 15 + 150));
+    let most = LossCounts([u64::MAX; 8]).encode();
+    stream.put(KIND_LOSS, 0, 0, &most);
+    let walk = Encoder::default().walk(&stream.bytes, stream.bytes.len(), &mut |_| None);
+    assert_eq!(walk.lost, u64::MAX);
+}
+
 /// A block ends where a record or a pad does, wherever its limit falls: the rest of a pad is what the last lap left.
 #[test]
 fn a_walk_never_ends_inside_a_record_or_a_pad() {

@@ -139,13 +139,17 @@ impl Encoder {
                     None => walk.is_regular = false,
                 }
             }
-            if (word >> 48) as u8 == KIND_LOSS {
-                let payload = raw.get(walk.len + HEADER_LEN..walk.len + size).unwrap_or_default();
-                walk.lost += LossCounts::decode(payload).map_or(0, |counts| counts.total());
-            }
             // Records of one type come in runs, all with the same first word.
             let rest = raw.get(walk.len..).unwrap_or_default();
             let run = rest.chunks_exact(size).take_while(|record| load(record, 0) == word).count();
+            if (word >> 48) as u8 == KIND_LOSS {
+                // Each of them: losses of several kinds can follow each other.
+                for record in rest.chunks_exact(size).take(run) {
+                    let payload = record.get(HEADER_LEN..).unwrap_or_default();
+                    let lost = LossCounts::decode(payload).map_or(0, |counts| counts.total());
+                    walk.lost = walk.lost.saturating_add(lost);
+                }
+            }
             let stamps = rest.chunks_exact(size).take(run).map(|record| load(record, 8));
             let (first, last) = (load(rest, 8), load(rest, (run - 1) * size + 8));
             if walk.is_regular {

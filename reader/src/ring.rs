@@ -1,5 +1,6 @@
 //! Salvage: what a process left in its ring folder, read by ordinary reads and never written to.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -14,7 +15,7 @@ use tracewell_schema::format::process::{
 };
 use tracewell_schema::format::record::{HEADER_LEN, KIND_LOSS, KIND_PAD, Records};
 use tracewell_schema::format::ring::{HEAD, PAGE, RingHeader, STATE, TAIL};
-use tracewell_schema::limits::{MAX_EVENTS, MAX_SCHEMA};
+use tracewell_schema::limits::{MAX_EVENTS, MAX_RING, MAX_SCHEMA};
 
 use crate::source;
 use crate::summary::Damage;
@@ -99,12 +100,16 @@ pub(crate) fn read_folder(path: &Path, budget: &mut u64) -> Result<Option<Folder
         folder.damage.push(damage(path, "more rings than a process may have; the rest is not read"));
         names.truncate(MAX_RINGS);
     }
+    let mut ids = HashSet::new();
     for name in names {
         match read_ring(&name, is_alive, budget, owner, &mut folder.damage) {
             // Free, or being made: nothing is in it.
             Ok(None) => {}
             Ok(Some(left)) if left.header.process_uuid != folder.process.identity.process_uuid => {
                 folder.damage.push(damage(&name, "ring of another process"));
+            }
+            Ok(Some(left)) if !ids.insert(left.header.info.ring) => {
+                folder.damage.push(damage(&name, "another file of a ring that has one; it is not read"));
             }
             Ok(Some(left)) => folder.rings.push(left),
             // A live process removes its folder at a clean end while we look.
@@ -173,6 +178,9 @@ fn read_ring(
 ) -> Result<Option<Leftover>, Damage> {
     let file = source::open(path).map_err(|e| damage(path, e))?;
     told.extend(of_others(path, &file, owner));
+    if file.metadata().is_ok_and(|meta| meta.len() > PAGE as u64 + MAX_RING) {
+        told.push(damage(path, "longer than the file of a ring may be"));
+    }
     let Some(header) = read_header(path, &file)? else { return Ok(None) };
     let first_ticks = first_ticks(&file, &header);
     let mut left = Leftover { path: path.to_owned(), header, copy: None, first_ticks };

@@ -47,17 +47,24 @@ impl Found {
         }
     }
 
-    fn add_segments_of(&mut self, dir: &Path) {
-        if is_real_dir(dir) {
-            let listed = self.entries(dir);
-            for path in listed {
-                let name = path.file_name().unwrap_or_default();
-                if name.to_str().and_then(parse_file_name).is_some() {
-                    self.segments.push(path);
-                } else if is_like_segment(name.as_bytes()) {
-                    let error = "not the name of a segment; name the file itself to have it read";
-                    self.unreadable.push((path, io::Error::new(io::ErrorKind::InvalidInput, error)));
-                }
+    /// Of a folder that was found, not named.
+    fn add_segments_of(&mut self, dir: PathBuf) {
+        if is_real_dir(&dir) {
+            let listed = self.entries(&dir);
+            self.add_segments(&listed);
+        } else {
+            self.tell_link(dir);
+        }
+    }
+
+    fn add_segments(&mut self, listed: &[PathBuf]) {
+        for path in listed {
+            let name = path.file_name().unwrap_or_default();
+            if name.to_str().and_then(parse_file_name).is_some() {
+                self.segments.push(path.clone());
+            } else if is_like_segment(name.as_bytes()) {
+                let error = "not the name of a segment; name the file itself to have it read";
+                self.unreadable.push((path.clone(), io::Error::new(io::ErrorKind::InvalidInput, error)));
             }
         }
     }
@@ -128,19 +135,17 @@ pub(crate) fn find(paths: &[PathBuf], ring_roots: &[PathBuf]) -> Result<Found, R
             } else if is_base {
                 found.any_session = true;
                 for session in found.entries(&path.join("sessions")) {
-                    found.add_segments_of(&session);
+                    found.add_segments_of(session);
                 }
                 continue;
             } else {
-                found.add_segments_of(path);
+                found.add_segments(&listed);
                 for folder in listed {
                     if is_ring_folder(&folder) {
                         found.any_session = true;
                         found.ring_folders.push(folder);
-                    } else if is_real_dir(&folder) {
-                        found.add_segments_of(&folder);
                     } else {
-                        found.tell_link(folder);
+                        found.add_segments_of(folder);
                     }
                 }
             }

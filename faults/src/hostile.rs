@@ -2,6 +2,7 @@
 //! that are no files, names that are no names, and more of everything than fits. The reader always ends, within its
 //! memory; it gives the honest neighbours' events, all of them and nothing else of theirs; and it tells what is odd.
 
+mod adopt;
 mod odd;
 mod peer;
 
@@ -33,7 +34,7 @@ pub(crate) struct HostileArgs {
     /// How long the live peers are read.
     #[arg(long, default_value_t = 20)]
     seconds: u64,
-    /// Only the part whose name contains this: odd, files, rings, live.
+    /// Only the part whose name contains this: odd, files, rings, live, adopt.
     #[arg(long, default_value = "")]
     part: String,
 }
@@ -46,7 +47,7 @@ pub(crate) struct ReaderArgs {
     limit: u64,
 }
 
-const MIB: u64 = 1 << 20;
+pub(super) const MIB: u64 = 1 << 20;
 /// Most memory for a folder of odd things.
 const MOST_ODD: u64 = 48 * MIB;
 /// For hundreds of thousands of files: what is kept of each is its path.
@@ -150,7 +151,12 @@ pub(super) fn file<'a>(golden: &'a Golden, name: &str) -> Result<&'a [u8], Strin
 }
 
 pub(super) fn write_folder(dir: &Path, files: &[(String, Vec<u8>)]) -> Result<(), String> {
-    std::fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|error| format!("{}: {error}", dir.display()))?;
     files.iter().try_for_each(|(name, bytes)| write_private(&dir.join(name), bytes))
 }
 
@@ -169,7 +175,7 @@ pub(super) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), String> {
 }
 
 /// Renders everything, and hands each event's line with its process out.
-fn each_line(trace: &Trace, mut each: impl FnMut(&[u8; 16], &str)) -> Result<Summary, ReadError> {
+pub(super) fn each_line(trace: &Trace, mut each: impl FnMut(&[u8; 16], &str)) -> Result<Summary, ReadError> {
     let (mut renderer, mut line) = (TextRenderer::new(false), String::new());
     trace.read(&Filter::default(), |item| {
         line.clear();
@@ -211,20 +217,25 @@ impl Watch {
 }
 
 #[derive(Default)]
-struct Totals {
+pub(super) struct Totals {
     passes: u64,
     odd: usize,
     peak: u64,
     longest: Duration,
-    notes: Vec<String>,
+    pub(super) notes: Vec<String>,
 }
 
 impl Totals {
     fn add(&mut self, pass: &Pass) {
-        PASSES.fetch_add(1, Ordering::Relaxed);
-        self.passes += 1;
+        self.add_other();
         self.peak = self.peak.max(pass.peak);
         self.longest = self.longest.max(pass.took);
+    }
+
+    /// A pass that is not the reader's.
+    pub(super) fn add_other(&mut self) {
+        PASSES.fetch_add(1, Ordering::Relaxed);
+        self.passes += 1;
     }
 }
 
@@ -250,6 +261,9 @@ pub(crate) fn run(args: &HostileArgs) -> Result<(), String> {
     }
     if is_wanted("live") {
         live(&mut honest, &mut totals, seed, Duration::from_secs(args.seconds)).map_err(repeat)?;
+    }
+    if is_wanted("adopt") {
+        adopt::run(&honest, &mut totals, seed, Duration::from_secs(args.seconds)).map_err(repeat)?;
     }
     Report {
         test: "hostile (T-16)".into(),
@@ -424,7 +438,7 @@ fn live(honest: &mut Honest, totals: &mut Totals, seed: u64, time: Duration) -> 
     let template = place.beside("template");
     write_folder(&template, &honest.ring.files)?;
     let mut random = Random::new(seed);
-    let mut peers = Peers(Vec::new());
+    let mut peers = Peers::default();
     for _ in 0..2 {
         peers.start(&place, dir.path(), &template, random.next())?;
     }
@@ -465,10 +479,11 @@ fn live(honest: &mut Honest, totals: &mut Totals, seed: u64, time: Duration) -> 
 }
 
 /// Hostile processes; ended when dropped.
-struct Peers(Vec<std::process::Child>);
+#[derive(Default)]
+pub(super) struct Peers(Vec<std::process::Child>);
 
 impl Peers {
-    fn start(&mut self, place: &Place, dir: &Path, template: &Path, seed: u64) -> Result<(), String> {
+    pub(super) fn start(&mut self, place: &Place, dir: &Path, template: &Path, seed: u64) -> Result<(), String> {
         let child = Command::new("/proc/self/exe")
             .arg("hostile-peer")
             .args([place.dirs.base(), dir, template])
@@ -481,7 +496,7 @@ impl Peers {
     }
 
     /// They are still at it.
-    fn check(&mut self) -> Result<(), String> {
+    pub(super) fn check(&mut self) -> Result<(), String> {
         for child in &mut self.0 {
             if let Some(status) = child.try_wait().map_err(|error| error.to_string())? {
                 return Err(format!("a hostile peer ended by itself: {status}"));

@@ -58,7 +58,8 @@ pub(crate) fn run(args: &PeerArgs) -> Result<(), String> {
     process.identity.process_uuid[0] ^= 0x55;
     process.identity.component = "seeming".into();
     let dead = args.rings.join(folder_name(&process.identity));
-    write_folder(&dead, &[("process".into(), process.encode()), ("schemas".into(), schemas.clone())])?;
+    let shell = [("process".to_owned(), process.encode()), ("schemas".to_owned(), schemas.clone())];
+    write_folder(&dead, &shell)?;
     let folders = [(live, uuid), (dead, process.identity.process_uuid)];
     let mut rings: Vec<Ring> = Vec::new();
     for (folder, uuid) in &folders {
@@ -74,6 +75,11 @@ pub(crate) fn run(args: &PeerArgs) -> Result<(), String> {
         if random.below(200) == 0 {
             emit!(tracer, Numbered { lane: 99, number: 0, text: "alive" });
             around(folder, &schemas, &mut random);
+            if !folders[1].0.exists() {
+                // A collector has adopted it: another one dies.
+                write_folder(&folders[1].0, &shell)?;
+                rings[RINGS..].iter_mut().for_each(|ring| ring.file = None);
+            }
         }
     }
 }

@@ -534,8 +534,10 @@ impl Stage {
 /// A temporary directory in memory, where the machine has a file system there.
 pub(crate) fn temporary() -> Result<tempfile::TempDir, String> {
     let shm = Path::new("/dev/shm");
-    let made = tempfile::Builder::new().prefix("tracewell-faults-").tempdir_in(shm);
-    made.or_else(|_| tempfile::tempdir()).map_err(told("a temporary directory"))
+    let mut ours = tempfile::Builder::new();
+    ours.prefix("tracewell-faults-").permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    let made = ours.tempdir_in(shm);
+    made.or_else(|_| ours.tempdir()).map_err(told("a temporary directory"))
 }
 
 /// Reads everything below some paths, within so many bytes of memory and without a panic. Else a violation.

@@ -285,7 +285,7 @@ impl Walk {
             let step = self.tracee.step(tid, next).map_err(fail)?;
             self.told.instructions += 1;
             turn += 1;
-            let is_call = next == Next::Call || step != Step::Done;
+            let is_call = matches!(next, Next::Call | Next::AfterCall) || step != Step::Done;
             // A thread that waits may come out of its call at any time; it does nothing before it is stepped.
             calls = is_call || calls && self.tracee.stopped().len() < self.tracee.threads.len();
             let changed = if is_call { self.image.rescan() } else { self.image.compare() }.map_err(fail)?;

@@ -13,6 +13,7 @@ use tracewell_schema::format::record::RecordHeader;
 use tracewell_schema::format::ring::{
     ATTEMPTED, HEAD, LOST, PAGE, RingHeader, SEQUENCE_AT_TAIL, STATE, TAIL,
 };
+use tracewell_schema::limits::MAX_RING;
 use tracewell_tests::Numbered;
 
 use super::{write_folder, write_private};
@@ -81,6 +82,11 @@ pub(crate) fn run(args: &PeerArgs) -> Result<(), String> {
                 rings[RINGS..].iter_mut().for_each(|ring| ring.file = None);
             }
         }
+        if random.below(3000) == 0 {
+            // All at once say that they are as large as can be, and full; long enough to be looked at.
+            rings.iter().for_each(|ring| ring.be_full(&template.0));
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
     }
 }
 
@@ -126,6 +132,16 @@ impl Ring {
         header.process_uuid = self.uuid;
         header.info.ring = self.id;
         header
+    }
+
+    fn be_full(&self, template: &RingHeader) {
+        let mut own = self.header(template);
+        (own.capacity, own.tail, own.head) = (MAX_RING, 0, MAX_RING);
+        own.info.capacity = own.capacity;
+        if let Some(file) = &self.file {
+            let _ = file.set_len(PAGE as u64 + MAX_RING);
+            let _ = file.write_all_at(&own.encode(), 0);
+        }
     }
 
     /// One lie, or the truth for a moment.
@@ -175,7 +191,7 @@ impl Ring {
                 let len = random.below(2 * CAPACITY) >> random.below(17);
                 let _ = file.set_len(len);
             }
-            11 => drop(file.set_len(PAGE as u64 + (256 << 20))),
+            11 => drop(file.set_len(PAGE as u64 + MAX_RING)),
             12 => {
                 let _ = std::fs::remove_file(&self.path);
                 self.file = None;

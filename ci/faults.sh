@@ -51,7 +51,7 @@ run soak "--minutes 0.7" "--minutes 60 --retained 2048"
 run space "--count 5" "--count 500 --mounts"
 if [ "$scale" = 1 ]; then run shutdown "" "--count 500"; fi
 run storage "--count 20000" "--count 1000000"
-run step "--most 20000" ""
+run step "--most 20000 --whole flush,seal-by-age,thread-exit-and-drain" ""
 run threads "--seconds 2" "--seconds 60 --forks 1000 --many 4096"
 
 if [ "$scale" = 1 ] && [ "${only:-step}" = step ]; then

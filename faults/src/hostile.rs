@@ -498,7 +498,13 @@ fn live(honest: &mut Honest, totals: &mut Totals, seed: u64, time: Duration) -> 
 pub(super) struct Peers(Vec<std::process::Child>);
 
 impl Peers {
-    pub(super) fn start(&mut self, place: &Place, dir: &Path, template: &Path, seed: u64) -> Result<(), String> {
+    pub(super) fn start(
+        &mut self,
+        place: &Place,
+        dir: &Path,
+        template: &Path,
+        seed: u64,
+    ) -> Result<(), String> {
         let child = Command::new("/proc/self/exe")
             .arg("hostile-peer")
             .args([place.dirs.base(), dir, template])

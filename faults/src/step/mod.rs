@@ -72,7 +72,8 @@ pub(crate) fn run(args: &StepArgs) -> Result<(), String> {
         whole += u64::from(!told.is_cut);
         sum.add(&told);
     }
-    if let Some(unknown) = args.whole.iter().find(|name| paths::PATHS.iter().all(|path| path.name != **name)) {
+    if let Some(unknown) = args.whole.iter().find(|name| paths::PATHS.iter().all(|path| path.name != **name))
+    {
         return Err(format!("step: no path {unknown}"));
     }
     if sum.instructions == 0 {

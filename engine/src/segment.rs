@@ -100,21 +100,26 @@ impl<S: Storage> SegmentWriter<S> {
         self.prepare(Some(info), context)
     }
 
-    /// Adds a data block, preceded by what it needs in this segment. True if a segment was sealed before it.
-    pub(crate) fn write_data(
+    /// Adds data blocks from the `safe`-th on, each preceded by what it needs in its segment. `safe` becomes how many of
+    /// them are in a segment that was sealed on the way: after a failure the next try must not write those again, and
+    /// they may be released whatever comes of the others.
+    pub(crate) fn write_blocks<'b>(
         &mut self,
-        header: &BlockHeader,
-        info: &RingInfo,
-        stored: &[u8],
+        blocks: impl Iterator<Item = (&'b BlockHeader, &'b RingInfo, &'b [u8])>,
+        safe: &mut usize,
         context: &impl Context,
-    ) -> io::Result<bool> {
-        let rotated = self.rotate_if_due(context)?;
-        self.prepare(Some(info), context)?;
-        if let Some(open) = &mut self.open {
-            open.is_hasty |= header.flags & block::FLAG_HASTY != 0;
+    ) -> io::Result<()> {
+        for (at, (header, info, stored)) in blocks.enumerate().skip(*safe) {
+            if self.rotate_if_due(context)? {
+                *safe = at;
+            }
+            self.prepare(Some(info), context)?;
+            if let Some(open) = &mut self.open {
+                open.is_hasty |= header.flags & block::FLAG_HASTY != 0;
+            }
+            self.append(header.clone(), header.raw_len as usize, stored)?;
         }
-        self.append(header.clone(), header.raw_len as usize, stored)?;
-        Ok(rotated)
+        Ok(())
     }
 
     /// Writes what was added. After this, and only then, its ranges may be released.

@@ -140,14 +140,14 @@ impl Writer<'_> {
     /// Writes what is pending, then releases it.
     fn write_pending(&mut self, empties: &Sender<Vec<u8>>) {
         let pending = std::mem::take(&mut self.pending);
-        let written = self.persist(|w| {
-            for job in &pending {
-                w.segments.write_data(&job.header, &job.info, &job.stored, w.state)?;
-            }
-            Ok(())
+        let mut safe = 0;
+        let all = self.persist(|w| {
+            let blocks = pending.iter().map(|job| (&job.header, &job.info, job.stored.as_slice()));
+            w.segments.write_blocks(blocks, &mut safe, w.state)
         });
-        for job in pending {
-            if written {
+        let written = if all { pending.len() } else { safe };
+        for (at, job) in pending.into_iter().enumerate() {
+            if at < written {
                 job.ring.release(job.header.to, job.sequence_after);
                 let stats = &self.state.stats;
                 add(&stats.delivered, u64::from(job.header.events));

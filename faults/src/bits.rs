@@ -55,7 +55,7 @@ enum Verdict {
 /// Runs the test.
 pub(crate) fn run(args: &BitsArgs) -> Result<(), String> {
     let seed = args.scale.seed();
-    let goldens: Vec<_> = goldens::all()?.into_iter().filter(|g| g.name.contains(&args.golden)).collect();
+    let goldens = goldens::all_of(&args.golden)?;
     let begun = Instant::now();
     let mut all: BTreeMap<Verdict, u64> = BTreeMap::new();
     for golden in &goldens {

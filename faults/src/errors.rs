@@ -366,6 +366,10 @@ fn one_life(plan: Plan, totals: &Totals) -> Result<Arc<Plan>, String> {
     if done.emitted.iter().sum::<u64>() != component.all() {
         return Err(format!("not everything was emitted: {done:?}"));
     }
+    // What was written and is safe is not written again. (What cannot be cut off may be.)
+    if plan.times == 1 && seen.2 != 0 {
+        return Err(format!("{} blocks are there twice after one failure: {done:?}", seen.2));
+    }
     // The rings hold far more than is emitted: whatever the disk does, nothing is lost.
     if seen.1 != 0 {
         return Err(format!("{} events were lost: {done:?}", seen.1));
@@ -381,12 +385,12 @@ fn one_life(plan: Plan, totals: &Totals) -> Result<Arc<Plan>, String> {
     Ok(plan)
 }
 
-/// Reads what a component left; its events, and those counted as lost.
-fn judge(done: &Done, base: &Path, rings: &Path, texts: &Texts) -> Result<(u64, u64), String> {
+/// Reads what a component left; its events, those counted as lost, and blocks that are there twice.
+fn judge(done: &Done, base: &Path, rings: &Path, texts: &Texts) -> Result<(u64, u64, u64), String> {
     let seen = read(&[base.to_owned()], &[rings.to_owned()], texts)?.unwrap_or_default();
     check_sum(done, &seen)?;
     done.waited(&Stalls::watch())?;
-    Ok((seen.events(), seen.summary.lost_total() + done.untold))
+    Ok((seen.events(), seen.summary.lost_total() + done.untold, seen.summary.duplicates))
 }
 
 fn through_kernel(call: &str, error: &str, when: &str, words: &str, totals: &Totals) -> Result<(), String> {
@@ -450,7 +454,7 @@ fn through_kernel(call: &str, error: &str, when: &str, words: &str, totals: &Tot
     }
     let text = std::fs::read_to_string(&told).map_err(tell)?;
     let done: Done = serde_json::from_str(text.trim()).map_err(|error| format!("{error}: {text}"))?;
-    let (events, lost) = judge(&done, &base, &rings, &component.texts())?;
+    let (events, lost, _) = judge(&done, &base, &rings, &component.texts())?;
     let log = std::fs::read_to_string(&log).unwrap_or_default();
     let injected = log.matches("(INJECTED)").count() as u64;
     if injected == 0 && (lost != 0 || done.problem.is_some() || done.flushes.contains(&false)) {

@@ -14,6 +14,7 @@ mod duel;
 mod errors;
 mod golden;
 mod goldens;
+mod hostile;
 mod kill;
 mod lanes;
 mod lengths;
@@ -78,6 +79,12 @@ enum Test {
     Bundle(bundle::BundleArgs),
     /// Flips every bit of traces (T-6).
     Bits(bits::BitsArgs),
+    /// Reads what hostile neighbours make, while they make it (T-16).
+    Hostile(hostile::HostileArgs),
+    #[command(hide = true)]
+    HostilePeer(hostile::PeerArgs),
+    #[command(hide = true)]
+    HostileReader(hostile::ReaderArgs),
     /// Cuts traces at every length, and moves, doubles, takes out and splices their blocks (T-7).
     Lengths(lengths::LengthsArgs),
     /// Mixes rings of another boot from pages, sectors and lines of many moments (T-8).
@@ -121,6 +128,9 @@ fn main() -> ExitCode {
         Test::Errors(args) => errors::run(&args),
         Test::Bundle(args) => bundle::run(&args),
         Test::Bits(args) => bits::run(&args),
+        Test::Hostile(args) => hostile::run(&args),
+        Test::HostilePeer(args) => hostile::peer(&args),
+        Test::HostileReader(args) => hostile::reader(&args),
         Test::Lengths(args) => lengths::run(&args),
         Test::Pages(args) => pages::run(&args),
         Test::Ledger(args) => report::ledger(&args),

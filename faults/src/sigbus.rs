@@ -9,6 +9,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -249,6 +250,20 @@ fn one(random: &mut Random) -> Result<Outcome, String> {
     Ok(outcome)
 }
 
+/// Kills a component that has not ended in time, unless it is told before that it has: then it listens no more.
+fn kill_later(child: &std::process::Child) -> mpsc::Sender<()> {
+    const MOST_TIME: Duration = Duration::from_secs(60);
+    let (over, is_over) = mpsc::channel();
+    let pid = rustix::process::Pid::from_child(child);
+    std::thread::spawn(move || {
+        if is_over.recv_timeout(MOST_TIME).is_err() {
+            drop(is_over);
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    });
+    over
+}
+
 struct Exposed1 {
     place: tempfile::TempDir,
     died: Option<i32>,
@@ -298,11 +313,16 @@ fn expose(
     }
     std::thread::sleep(Duration::from_millis(60));
     drop(child.stdin.take());
+    let over = kill_later(&child);
     let mut text = String::new();
     out.read_to_string(&mut text).map_err(tell)?;
+    let hangs = over.send(()).is_err();
     let ended = child.wait().map_err(tell)?;
     let mut why = String::new();
     let _ = child.stderr.take().map(|mut err| err.read_to_string(&mut why));
+    if hangs {
+        return Err(format!("the component does not end: {why}"));
+    }
     // A thread of ours that panics does not end the component, but is a mistake.
     if why.contains("panicked") || !ended.success() && ended.signal().is_none() {
         return Err(format!("the component ended with {ended}: {why}"));

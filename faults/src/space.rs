@@ -33,7 +33,21 @@ pub(crate) struct SpaceArgs {
 const LIMITS: [u64; 8] = [0, 300, 6_000, 20_000, 70_000, 140_000, 300_000, 1_100_000];
 /// Canaries: files in the folder of a session that are not ours, one with a name of ours.
 const FOREIGN: [&str; 3] = ["notes.txt", "a_pid1_00000000_000001.twseg", "b_pid2_00000000_000001.twseg.open"];
-const DIARY: &str = "a diary, which nobody may delete";
+
+/// What they hold: longer than a segment's header, so that each could be one by its length.
+fn diary() -> String {
+    "a diary, which nobody may delete; ".repeat(20)
+}
+
+/// Puts them into a folder, with the rights of a segment's file.
+fn write_foreign(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    FOREIGN.iter().try_for_each(|name| {
+        let mut options = std::fs::OpenOptions::new();
+        let made = options.write(true).create_new(true).mode(0o600).open(folder.join(name));
+        made?.write_all(diary().as_bytes())
+    })
+}
 
 /// Runs the test.
 pub(crate) fn run(args: &SpaceArgs) -> Result<(), String> {
@@ -142,9 +156,7 @@ fn budgeted(random: &mut Random) -> Result<u64, String> {
     let (base, rings) = (place.path().join("trace"), place.path().join("rings"));
     let (segment, budget) = (65_536 << random.below(2), 400_000 + random.below(600_000));
     let folder = enable(&base, &rings, segment, budget)?;
-    for name in FOREIGN {
-        std::fs::write(folder.join(name), DIARY).map_err(|error| error.to_string())?;
-    }
+    write_foreign(&folder).map_err(|error| error.to_string())?;
     let component = Component::of("--rounds 30 --events 40 --ring 262144 --wait --pause 5", &base, &rings);
     let (stop, most) = (AtomicBool::new(false), AtomicU64::new(0));
     let done = std::thread::scope(|scope| {
@@ -182,7 +194,7 @@ fn budgeted(random: &mut Random) -> Result<u64, String> {
 
 fn check_foreign(folder: &Path) -> Result<(), String> {
     for name in FOREIGN {
-        if std::fs::read_to_string(folder.join(name)).ok().as_deref() != Some(DIARY) {
+        if std::fs::read_to_string(folder.join(name)).ok() != Some(diary()) {
             return Err(format!("the foreign file {name} is gone"));
         }
     }
@@ -248,9 +260,7 @@ fn filled(place: &Path, random: &mut Random) -> Result<(u64, u64), String> {
     let tell = |error: std::io::Error| error.to_string();
     let (base, rings) = (place.join("trace"), place.join("rings"));
     let folder = enable(&base, &rings, 65_536, 0)?;
-    for name in FOREIGN {
-        std::fs::write(folder.join(name), DIARY).map_err(tell)?;
-    }
+    write_foreign(&folder).map_err(tell)?;
     let tracer = Tracer::builder("full")
         .dir(&base)
         .ring_dir(&rings)

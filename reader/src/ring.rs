@@ -1,5 +1,6 @@
 //! Salvage: what a process left in its ring folder, read by ordinary reads and never written to.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -14,7 +15,7 @@ use tracewell_schema::format::process::{
 };
 use tracewell_schema::format::record::{HEADER_LEN, KIND_LOSS, KIND_PAD, Records};
 use tracewell_schema::format::ring::{HEAD, PAGE, RingHeader, STATE, TAIL};
-use tracewell_schema::limits::{MAX_EVENTS, MAX_SCHEMA};
+use tracewell_schema::limits::{MAX_EVENTS, MAX_RING, MAX_SCHEMA};
 
 use crate::source;
 use crate::summary::Damage;
@@ -99,12 +100,16 @@ pub(crate) fn read_folder(path: &Path, budget: &mut u64) -> Result<Option<Folder
         folder.damage.push(damage(path, "more rings than a process may have; the rest is not read"));
         names.truncate(MAX_RINGS);
     }
+    let mut ids = HashSet::new();
     for name in names {
         match read_ring(&name, is_alive, budget, owner, &mut folder.damage) {
             // Free, or being made: nothing is in it.
             Ok(None) => {}
             Ok(Some(left)) if left.header.process_uuid != folder.process.identity.process_uuid => {
                 folder.damage.push(damage(&name, "ring of another process"));
+            }
+            Ok(Some(left)) if !ids.insert(left.header.info.ring) => {
+                folder.damage.push(damage(&name, "another file of a ring that has one; it is not read"));
             }
             Ok(Some(left)) => folder.rings.push(left),
             // A live process removes its folder at a clean end while we look.
@@ -173,6 +178,9 @@ fn read_ring(
 ) -> Result<Option<Leftover>, Damage> {
     let file = source::open(path).map_err(|e| damage(path, e))?;
     told.extend(of_others(path, &file, owner));
+    if file.metadata().is_ok_and(|meta| meta.len() > PAGE as u64 + MAX_RING) {
+        told.push(damage(path, "longer than the file of a ring may be"));
+    }
     let Some(header) = read_header(path, &file)? else { return Ok(None) };
     let first_ticks = first_ticks(&file, &header);
     let mut left = Leftover { path: path.to_owned(), header, copy: None, first_ticks };
@@ -260,6 +268,7 @@ fn copy(file: &File, left: &mut Leftover, budget: &mut u64) -> Result<(), Damage
     };
     let gone = now.clamp(header.tail, header.head) - header.tail;
     bytes.drain(..usize::try_from(gone).unwrap_or(usize::MAX).min(bytes.len()));
+    bytes.shrink_to_fit();
     header.tail += gone;
     *budget -= bytes.len() as u64;
     left.copy = Some(bytes);
@@ -268,8 +277,9 @@ fn copy(file: &File, left: &mut Leftover, budget: &mut u64) -> Result<(), Damage
 
 /// The bytes of positions `from..to`, which lie in one lap or go over its end once; fewer if the file was cut.
 fn read_range(file: &File, header: &RingHeader, from: u64, to: u64, out: &mut Vec<u8>) -> io::Result<()> {
-    // At most MAX_RING: the header's decode has checked capacity, head and tail.
-    let len = to.saturating_sub(from).min(header.capacity);
+    // At most MAX_RING: the header's decode has checked capacity, head and tail. And no more than the file has.
+    let has = file.metadata()?.len().saturating_sub(PAGE as u64);
+    let len = to.saturating_sub(from).min(header.capacity).min(has);
     let offset = from & (header.capacity - 1);
     let first = (header.capacity - offset).min(len);
     out.clear();
@@ -323,16 +333,18 @@ pub(crate) const fn offset_of(left: &Leftover, position: u64) -> u64 {
 /// Whole records of a leftover from position `from` on, at most a window of them. Returns the position after them.
 pub(crate) fn read_window(left: &Leftover, from: u64, out: &mut Vec<u8>) -> Result<u64, Damage> {
     let header = &left.header;
+    let to = header.head.min(from.saturating_add(WINDOW));
     if let Some(copy) = &left.copy {
         out.clear();
         let skip = usize::try_from(from - header.tail).unwrap_or(usize::MAX);
-        out.extend_from_slice(copy.get(skip..).unwrap_or_default());
-        return Ok(header.head);
+        let rest = copy.get(skip..).unwrap_or_default();
+        let len = usize::try_from(to - from).unwrap_or(usize::MAX).min(rest.len());
+        out.extend_from_slice(rest.get(..len).unwrap_or_default());
+    } else {
+        source::open(&left.path)
+            .and_then(|file| read_range(&file, header, from, to, out))
+            .map_err(|e| Damage { bytes: header.head - from, ..damage(&left.path, e) })?;
     }
-    let to = header.head.min(from.saturating_add(WINDOW));
-    source::open(&left.path)
-        .and_then(|file| read_range(&file, header, from, to, out))
-        .map_err(|e| Damage { bytes: header.head - from, ..damage(&left.path, e) })?;
     if to == header.head {
         return Ok(to);
     }
@@ -367,4 +379,52 @@ fn is_locked(file: &File) -> io::Result<bool> {
     let id = format!(" {major:02x}:{minor:02x}:{} ", meta.ino());
     Ok(std::fs::read_to_string("/proc/locks")
         .map_or(true, |locks| locks.lines().any(|line| line.contains("OFDLCK") && line.contains(&id))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full(capacity: u64) -> RingHeader {
+        RingHeader { capacity, head: capacity, tail: 0, ..RingHeader::default() }
+    }
+
+    #[test]
+    fn no_more_memory_is_taken_than_the_file_has_bytes() {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(b"some", PAGE as u64).unwrap();
+        file.set_len(PAGE as u64 + 4096).unwrap();
+        let header = full(MAX_RING);
+        let mut out = Vec::new();
+        for (from, len) in [(0, 4096), (1096, 3000), (4096, 0), (MAX_RING - 10, 0)] {
+            read_range(&file, &header, from, from + MAX_RING, &mut out).unwrap();
+            assert_eq!(out.len(), len, "from {from}");
+            assert!(out.capacity() <= 8192, "{} bytes", out.capacity());
+        }
+        // Once around.
+        let header = full(4096);
+        read_range(&file, &header, 4000, 4100, &mut out).unwrap();
+        assert!(out.len() == 100 && out.ends_with(b"some"));
+    }
+
+    #[test]
+    fn what_was_copied_is_handed_out_by_windows() {
+        let record = tracewell_schema::format::record::RecordHeader {
+            len: 64,
+            kind: tracewell_schema::format::record::KIND_EVENT,
+            ..Default::default()
+        };
+        let mut one = record.encode().to_vec();
+        one.resize(64, 0);
+        let bytes = one.repeat(3 << 14);
+        let header = full(bytes.len() as u64);
+        let left = Leftover { path: PathBuf::new(), header, copy: Some(bytes), first_ticks: 0 };
+        let (mut at, mut out, mut windows) = (0, Vec::new(), 0);
+        while at < left.header.head {
+            let next = read_window(&left, at, &mut out).unwrap();
+            assert!(out.len() as u64 == next - at && next - at <= WINDOW);
+            (at, windows) = (next, windows + 1);
+        }
+        assert_eq!((at, windows), (3 << 20, 3));
+    }
 }

@@ -229,6 +229,8 @@ fn next_block(file: &File, from: u64, end: u64, tag: [u8; 8]) -> io::Result<Opti
     let (mut at, mut len) = (from, FIRST);
     let mut window = Vec::new();
     while at < end {
+        let Some(data) = source::next_data(file, at) else { return Ok(None) };
+        at = data;
         window.resize(len + HEADER_LEN, 0);
         let n = read_at(file, &mut window, at)?;
         let bytes = window.get(..n).unwrap_or_default();

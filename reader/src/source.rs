@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags, SeekFrom};
 use tracewell_schema::format::process::PROCESS_FILE;
 use tracewell_schema::format::segment::{OPEN_SUFFIX, SUFFIX, parse_file_name};
 
@@ -39,17 +39,32 @@ impl Found {
         }
     }
 
-    fn add_segments_of(&mut self, dir: &Path) {
-        if is_real_dir(dir) {
-            let listed = self.entries(dir);
-            for path in listed {
-                let name = path.file_name().unwrap_or_default();
-                if name.to_str().and_then(parse_file_name).is_some() {
-                    self.segments.push(path);
-                } else if is_like_segment(name.as_bytes()) {
-                    let error = "not the name of a segment; name the file itself to have it read";
-                    self.unreadable.push((path, io::Error::new(io::ErrorKind::InvalidInput, error)));
-                }
+    /// A link to a folder is not followed: what it leads to may be anybody's.
+    fn tell_link(&mut self, path: PathBuf) {
+        if std::fs::symlink_metadata(&path).is_ok_and(|m| m.is_symlink()) && path.is_dir() {
+            let error = "a link to a folder, which is not followed; name the folder itself";
+            self.unreadable.push((path, io::Error::new(io::ErrorKind::InvalidInput, error)));
+        }
+    }
+
+    /// Of a folder that was found, not named.
+    fn add_segments_of(&mut self, dir: PathBuf) {
+        if is_real_dir(&dir) {
+            let listed = self.entries(&dir);
+            self.add_segments(&listed);
+        } else {
+            self.tell_link(dir);
+        }
+    }
+
+    fn add_segments(&mut self, listed: &[PathBuf]) {
+        for path in listed {
+            let name = path.file_name().unwrap_or_default();
+            if name.to_str().and_then(parse_file_name).is_some() {
+                self.segments.push(path.clone());
+            } else if is_like_segment(name.as_bytes()) {
+                let error = "not the name of a segment; name the file itself to have it read";
+                self.unreadable.push((path.clone(), io::Error::new(io::ErrorKind::InvalidInput, error)));
             }
         }
     }
@@ -83,6 +98,17 @@ pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result
     Ok(done)
 }
 
+/// Where the next bytes are that are no hole, at or after `at`; `None` if nothing follows. A file can be a hole of
+/// terabytes, and it costs nobody anything to make it so.
+pub(crate) fn next_data(file: &File, at: u64) -> Option<u64> {
+    match rustix::fs::seek(file, SeekFrom::Data(at)) {
+        Ok(data) => Some(data),
+        Err(rustix::io::Errno::NXIO) => None,
+        // A file system that knows no holes.
+        Err(_) => Some(at),
+    }
+}
+
 /// Looks at every place named; `ring_roots` are looked at for ring folders and may be missing.
 pub(crate) fn find(paths: &[PathBuf], ring_roots: &[PathBuf]) -> Result<Found, ReadError> {
     let mut found = Found::default();
@@ -90,6 +116,8 @@ pub(crate) fn find(paths: &[PathBuf], ring_roots: &[PathBuf]) -> Result<Found, R
         for folder in found.entries(root) {
             if is_ring_folder(&folder) {
                 found.ring_folders.push(folder);
+            } else {
+                found.tell_link(folder);
             }
         }
     }
@@ -107,17 +135,17 @@ pub(crate) fn find(paths: &[PathBuf], ring_roots: &[PathBuf]) -> Result<Found, R
             } else if is_base {
                 found.any_session = true;
                 for session in found.entries(&path.join("sessions")) {
-                    found.add_segments_of(&session);
+                    found.add_segments_of(session);
                 }
                 continue;
             } else {
-                found.add_segments_of(path);
+                found.add_segments(&listed);
                 for folder in listed {
                     if is_ring_folder(&folder) {
                         found.any_session = true;
                         found.ring_folders.push(folder);
                     } else {
-                        found.add_segments_of(&folder);
+                        found.add_segments_of(folder);
                     }
                 }
             }

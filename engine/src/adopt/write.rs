@@ -207,7 +207,8 @@ fn fill(
                 lost,
                 ..BlockHeader::meta(BlockKind::Data)
             };
-            writer.write_data(&header, info, stored, &told)?;
+            // A failure takes back everything, so that nothing is tried twice.
+            writer.write_blocks(std::iter::once((&header, info, stored)), &mut 0, &told)?;
             at.to = to;
             at.sequence = at.sequence.saturating_add(part.events.into());
             result.events += u64::from(part.events);

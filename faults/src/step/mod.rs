@@ -29,6 +29,9 @@ pub(crate) struct StepArgs {
     /// Most instructions of a path: what comes after them is cut off. Default: all.
     #[arg(long)]
     most: Option<u64>,
+    /// Paths that are not cut off all the same, by their whole names.
+    #[arg(long, value_delimiter = ',')]
+    whole: Vec<String>,
     /// Keeps the image that was judged wrong in this folder, which must not exist.
     #[arg(long)]
     keep: Option<PathBuf>,
@@ -69,12 +72,19 @@ pub(crate) fn run(args: &StepArgs) -> Result<(), String> {
         whole += u64::from(!told.is_cut);
         sum.add(&told);
     }
+    if let Some(unknown) = args.whole.iter().find(|name| paths::PATHS.iter().all(|path| path.name != **name))
+    {
+        return Err(format!("step: no path {unknown}"));
+    }
     if sum.instructions == 0 {
         return Err(format!("step: nothing was stepped: no path begins with {:?}", args.path));
     }
     let mut command = "faults step".to_owned();
     if let Some(most) = args.most {
         command += &format!(" --most {most}");
+    }
+    if !args.whole.is_empty() {
+        command += &format!(" --whole {}", args.whole.join(","));
     }
     if let Some(path) = &args.path {
         command += &format!(" --path {path}");
@@ -113,7 +123,8 @@ fn step(name: &str, args: &StepArgs) -> Result<Told, String> {
         .prefix("tracewell-step-")
         .tempdir_in("/dev/shm")
         .map_err(|e| e.to_string())?;
-    let mut walk = Walk::begin(name, dir.path(), args.most).map_err(|e| format!("{name}: {e}"))?;
+    let most = args.most.filter(|_| !args.whole.iter().any(|whole| whole == name));
+    let mut walk = Walk::begin(name, dir.path(), most).map_err(|e| format!("{name}: {e}"))?;
     let ended = walk.run();
     walk.kill();
     match ended {

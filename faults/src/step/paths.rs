@@ -408,7 +408,8 @@ paths! {
             (0..5).for_each(|_| lane.bulk(BIG, Delivered));
             flush(&lane);
         }
-        frozen(|| (0..5).for_each(|_| lane.bulk(BIG, Delivered)));
+        // What does not fit: the next block begins another segment.
+        frozen(|| (0..9).for_each(|_| lane.bulk(BIG, Delivered)));
         stepped_all(|| {
             flush(&lane);
             lane.fixed(Delivered);

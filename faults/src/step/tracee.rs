@@ -16,6 +16,8 @@ pub(super) enum Next {
     Break,
     /// `syscall`
     Call,
+    /// What comes after one: the thread may be about to make the call again.
+    AfterCall,
     /// Anything else.
     Other,
 }
@@ -210,9 +212,13 @@ impl Tracee {
         if let Some(known) = self.code.get(&place) {
             return Ok(*known);
         }
+        const CALL: [u8; 2] = [0x0f, 0x05];
         let next = match Self::bytes_at(tid, place)? {
             [0xcc, ..] => Next::Break,
-            [0x0f, 0x05, ..] => Next::Call,
+            bytes if bytes.starts_with(&CALL) => Next::Call,
+            _ if Self::bytes_at(tid, place.wrapping_sub(2)).is_ok_and(|b| b.starts_with(&CALL)) => {
+                Next::AfterCall
+            }
             _ => Next::Other,
         };
         self.code.insert(place, next);
@@ -245,10 +251,20 @@ impl Tracee {
         check(unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, signal) }).map(drop)
     }
 
+    /// Whether a call of a stopped thread was interrupted, so that the kernel begins it again, whatever instruction seems to
+    /// be next. (A stop ends a call that waits, and a thread that was stepped into that call has a trap at its end.)
+    fn begins_again(tid: pid_t) -> io::Result<bool> {
+        // ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK: not for programs, so not in libc.
+        let is_interrupted = matches!(Self::register(tid, libc::RAX)?.cast_signed(), -514..=-512 | -516);
+        Ok(is_interrupted && Self::register(tid, libc::ORIG_RAX)?.cast_signed() >= 0)
+    }
+
     /// Steps a stopped thread over one instruction.
     pub(super) fn step(&mut self, tid: pid_t, next: Next) -> io::Result<Step> {
         loop {
-            let is_call = next == Next::Call || self.threads.get(&tid) == Some(&Thread::Midway);
+            let is_call = next == Next::Call
+                || self.threads.get(&tid) == Some(&Thread::Midway)
+                || next == Next::AfterCall && Self::begins_again(tid)?;
             self.resume(libc::PTRACE_SINGLESTEP, tid)?;
             if is_call {
                 if !self.wait_for_call(tid)? {

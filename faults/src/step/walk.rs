@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child as Process, Command};
 use std::sync::atomic::Ordering;
@@ -62,14 +63,19 @@ pub(super) struct Walk {
     _watchdog: mpsc::Sender<()>,
 }
 
+/// Kills the child, which leads a process group, and what it forked.
+fn kill_all(child: u32) {
+    if let Some(group) = rustix::process::Pid::from_raw(child.cast_signed()) {
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    }
+}
+
 /// Kills the child if the walk is not over in time: every wait of the tracer ends then.
-fn watch(pid: u32) -> mpsc::Sender<()> {
+fn watch(child: u32) -> mpsc::Sender<()> {
     let (sender, end) = mpsc::channel::<()>();
     std::thread::spawn(move || {
-        if end.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout)
-            && let Some(pid) = rustix::process::Pid::from_raw(pid.cast_signed())
-        {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        if end.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            kill_all(child);
         }
     });
     sender
@@ -95,6 +101,7 @@ impl Walk {
         let process = Command::new(std::env::current_exe()?)
             .args(["step", "--child", name, "--dir"])
             .arg(dir)
+            .process_group(0)
             .spawn()?;
         let watchdog = watch(process.id());
         let mut walk = Self {
@@ -121,10 +128,10 @@ impl Walk {
         Ok(walk)
     }
 
-    /// Ends the child if it still lives.
+    /// Ends the child, and its children, if they still live.
     pub(super) fn kill(&mut self) {
         if !self.tracee.threads.is_empty() {
-            let _ = self.process.kill();
+            kill_all(self.process.id());
             while !self.tracee.threads.is_empty() && self.tracee.wait(-1, true).is_ok() {}
         }
     }
@@ -278,7 +285,7 @@ impl Walk {
             let step = self.tracee.step(tid, next).map_err(fail)?;
             self.told.instructions += 1;
             turn += 1;
-            let is_call = next == Next::Call || step != Step::Done;
+            let is_call = matches!(next, Next::Call | Next::AfterCall) || step != Step::Done;
             // A thread that waits may come out of its call at any time; it does nothing before it is stepped.
             calls = is_call || calls && self.tracee.stopped().len() < self.tracee.threads.len();
             let changed = if is_call { self.image.rescan() } else { self.image.compare() }.map_err(fail)?;

@@ -156,6 +156,21 @@ fn damaged_rings_are_named_and_the_others_read() {
 }
 
 #[test]
+fn a_second_file_of_a_ring_and_one_too_long_are_told() {
+    let root = tempfile::tempdir().unwrap();
+    // Of the same claim, with other events: only the first by name is read.
+    let rings = [0..5, 2..9].map(|range| RingFile::new(7, 1, CAPACITY, 0, 0, &steps(range, 10)));
+    let folder = write_folder(root.path(), "scanner", 7, &rings);
+    // A hole of a terabyte behind it costs whoever makes it nothing.
+    let long = fs::File::options().write(true).open(folder.join("ring-000000")).unwrap();
+    long.set_len(1 << 40).unwrap();
+    let (seen, summary) = read(root.path());
+    assert_eq!(seen, events(7, 1, 0..5));
+    let told: Vec<_> = summary.damaged.iter().map(|damage| damage.file.file_name().unwrap()).collect();
+    assert_eq!(told, ["ring-000000", "ring-000001"], "{:?}", summary.damaged);
+}
+
+#[test]
 fn reading_changes_nothing() {
     let root = tempfile::tempdir().unwrap();
     let ring = RingFile::new(7, 1, CAPACITY, 64, 1, &steps(1..50, 10));

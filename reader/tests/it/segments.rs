@@ -310,6 +310,39 @@ fn foreign_files_are_named_and_the_rest_is_read() {
 }
 
 #[test]
+fn a_link_to_a_folder_is_followed_only_if_it_is_named() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    three_blocks(7).end().write(other.path());
+    three_blocks(8).end().write(dir.path());
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink(other.path(), &link).unwrap();
+    let (seen, summary) = read(dir.path());
+    assert_eq!(seen, events(8, 1, 0..25));
+    assert_eq!(summary.damaged.len(), 1, "{:?}", summary.damaged);
+    assert!(summary.damaged[0].file == link && summary.damaged[0].what.contains("not followed"));
+    assert_eq!(read(&link).0, events(7, 1, 0..25));
+    // And in a trace directory.
+    let base = tempfile::tempdir().unwrap();
+    fs::create_dir(base.path().join("sessions")).unwrap();
+    std::os::unix::fs::symlink(other.path(), base.path().join("sessions/link")).unwrap();
+    let (seen, summary) = read(base.path());
+    assert!(seen.is_empty() && summary.damaged.len() == 1, "{:?}", summary.damaged);
+}
+
+#[test]
+fn a_hole_of_a_terabyte_is_not_searched() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = three_blocks(7).write(dir.path());
+    fs::File::options().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
+    let begun = std::time::Instant::now();
+    let (seen, summary) = read(dir.path());
+    // The four gigabytes of them that a segment may have take longer, read byte by byte.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert_eq!(seen, events(7, 1, 0..25));
+    assert!(!summary.damaged.is_empty());
+}
+
+#[test]
 fn a_later_version_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let mut segment = three_blocks(7);

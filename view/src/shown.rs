@@ -51,7 +51,7 @@ mod tests {
         let (mut at, mut pieces) = (0, Vec::new());
         while at < text.len() {
             let end = at + piece_end(&text.as_bytes()[at..], 7);
-            pieces.push(std::str::from_utf8(&text.as_bytes()[at..end]).unwrap());
+            pieces.push(text.get(at..end).expect("whole characters"));
             at = end;
         }
         assert_eq!(pieces.concat(), text);

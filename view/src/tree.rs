@@ -129,11 +129,28 @@ mod tests {
             from = seen;
         }
         assert_eq!(seen, 450);
-        // Deep and wide: bounded, and what is left out says so.
+        // Deep and wide: bounded, and what is left out can be asked for.
         let wide = json!((0..150).map(|_| json!((0..150).collect::<Vec<_>>())).collect::<Vec<_>>());
-        let text = node(&wide, 0, &mut MAX_PARTS.clone()).to_string();
-        assert!(text.matches("\"v\"").count() <= MAX_PARTS && text.contains("{\"a\":true,\"n\":150}"));
-        // Full as it is, it is handed out, not an empty list.
-        assert_eq!(node(&json!([]), 0, &mut 1.clone())["n"], 0);
+        assert!(node(&wide, 0, &mut MAX_PARTS.clone()).to_string().matches("\"v\"").count() <= MAX_PARTS);
+        assert_eq!(leaves(&wide, "", &node(&wide, 0, &mut MAX_PARTS.clone())), 150 * 150);
+        assert_eq!(node(&json!([1]), 0, &mut 1), json!({ "a": true, "n": 1 }));
+    }
+
+    /// How many values a page gets to see that asks for whatever is left out.
+    fn leaves(document: &Value, pointer: &str, part: &Value) -> usize {
+        let Some(all) = part["n"].as_u64() else { return 1 };
+        let (mut seen, mut sum) = (0, 0);
+        let mut part = part.clone();
+        loop {
+            for child in part["c"].as_array().into_iter().flatten() {
+                sum += leaves(document, &format!("{pointer}/{seen}"), child);
+                seen += 1;
+            }
+            if seen as u64 >= all {
+                return sum;
+            }
+            part = node(document.pointer(pointer).unwrap(), seen, &mut MAX_PARTS.clone());
+            assert!(!part["c"].as_array().unwrap().is_empty());
+        }
     }
 }

@@ -165,10 +165,10 @@ function details(row) {
 }
 
 function event(row, found) {
-  const toggle = el("button", { type: "button", class: "row", "aria-expanded": "false" }, row.time.slice(0, 23).replace("T", " "));
+  const toggle = el("button", { type: "button", class: "row", "aria-expanded": "false" }, row.time.slice(11, 23));
   const made = el("tr", { class: found ? "found" : "" },
     el("td", { class: "time" }, toggle), el("td", { class: `level level-${row.level}` }, row.level),
-    el("td", {}, row.component), el("td", {}, row.event), el("td", { class: "what" }, row.unverified ? "(unverified) " : "", row.text));
+    el("td", { class: "name" }, row.component), el("td", { class: "name" }, row.event), el("td", { class: "what" }, row.unverified ? "(unverified) " : "", row.text));
   toggle.addEventListener("click", () => {
     const is = toggle.getAttribute("aria-expanded") === "true";
     toggle.setAttribute("aria-expanded", String(!is));
@@ -211,9 +211,15 @@ async function events(at) {
   const told = page.note ? [el("p", { class: "told" }, page.note)] : [];
   if (!rows.length) return [el("p", { class: "quiet" }, filtered ? "No event is like that." : "No events."), ...told];
   const names = ["Time (UTC)", "Level", "Component", "Event", "What happened"];
+  const made = [];
+  rows.forEach((row, index) => {
+    const day = row.time.slice(0, 10);
+    if (index === 0 || day !== rows[index - 1].time.slice(0, 10)) made.push(el("tr", { class: "day" }, el("th", { colspan: "5" }, day)));
+    made.push(event(row, Boolean(at.found) && index === 0));
+  });
   return [
     el("table", { class: "events" }, el("thead", {}, el("tr", {}, names.map((name) => el("th", { scope: "col" }, name)))),
-      el("tbody", {}, rows.map((row, index) => event(row, Boolean(at.found) && index === 0)))),
+      el("tbody", {}, made)),
     ...told,
   ];
 }
@@ -229,14 +235,16 @@ async function tables() {
   const simple = parts.filter(([, child]) => !child.o && !child.a);
   const nested = parts.filter(([, child]) => child.o || child.a).sort(([a], [b]) => (b === "data") - (a === "data"));
   const made = [];
-  if (simple.length) made.push(pairs(simple, "", personal));
+  if (simple.length) made.push(el("p", { class: "quiet told-first" }, simple.map(([key, child]) => `${words(key)}: ${child.s ?? child.v}`).join(" · ")));
   for (const [key, child, pointer] of nested) {
     const place = `/${pointer}`;
-    made.push(el("section", { class: "part" }, el("h3", {}, key === "errors" ? "What could not be read" : words(key)), node(child, place, personal)));
+    made.push(el("section", { class: "part" }, el("h3", {}, HEADINGS[key] ?? words(key)), node(child, place, personal)));
   }
   if (root.c.length < root.n) made.push(more(root, "", personal));
   return made;
 }
+
+const HEADINGS = { data: "What was found", errors: "What could not be read" };
 
 const words = (key) => key.replaceAll("_", " ");
 

@@ -10,7 +10,13 @@ function chips(place, all, word) {
   by(place).replaceChildren(...(all.length ? all.map((one) => el("li", {}, word(one))) : [el("li", {}, "none known")]));
 }
 
-const counted = ({ what, count: n }) => (n ? `${number(n)} ${what}` : what);
+const counted = ({ what, count: n }) => (n ? `${what}: ${number(n)}` : what);
+
+const REPLACED = {
+  user: "user names", host: "computer names", ip: "addresses", mac: "hardware addresses", mail: "mail addresses", url: "web addresses",
+  path: "paths", uid: "user numbers", id: "identifiers", hash: "file digests", text: "other texts", number: "numbers",
+  secret: "passwords, keys and tokens",
+};
 
 function showBundle(bundle) {
   state.bundle = bundle;
@@ -18,14 +24,14 @@ function showBundle(bundle) {
   const parts = [bundle.name, `prepared ${day} UTC`, bundle.product !== "unknown" && bundle.product, bundle.case && `case ${bundle.case}`];
   by("about").textContent = parts.filter(Boolean).join(" · ");
   by("given").textContent = `${count(bundle.members, "member")}, ${size(bundle.bytes)}`;
-  const out = bundle.struck ? `${count(bundle.struck, "member")} switched off: not given` : "Nothing is switched off";
+  const out = bundle.struck ? `${count(bundle.struck, "member")} switched off` : "Nothing is switched off";
   by("given-more").textContent = bundle.closed ?? out;
-  chips("personal", bundle.personal, (one) => `${counted(one)} (${count(one.members, "member")})`);
-  chips("replaced", bundle.replaced, counted);
+  chips("personal", bundle.personal, (one) => (one.count ? counted(one) : `${one.what}: in ${count(one.members, "member")}`));
+  chips("replaced", bundle.replaced.map((one) => ({ ...one, what: REPLACED[one.what] ?? one.what })), counted);
   by("level").textContent = {
     none: "Redaction is off: everything is as it was found.",
-    standard: "Names, addresses and secrets, as far as patterns find them.",
-    strict: "Strict: paths, visited addresses and programs too.",
+    standard: "As far as patterns find it: look at every member.",
+    strict: "Strict. As far as patterns find it: look at every member.",
   }[bundle.redaction] ?? bundle.redaction;
   const skipped = bundle.skipped.map(({ what, why }) => el("li", {}, el("strong", {}, what), `: ${why}`));
   const struck = bundle.struck_before.map((name) => el("li", {}, el("strong", {}, name), ": struck out before it was sealed"));

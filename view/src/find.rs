@@ -169,6 +169,15 @@ fn newlines(bytes: Option<&[u8]>) -> u64 {
     bytes.map_or(0, |bytes| memchr::memchr_iter(b'\n', bytes).count() as u64)
 }
 
+/// Where the line of a hit begins, which is nearly always in sight.
+fn begin(member: &Member, window: u64, bytes: &[u8], start: usize) -> io::Result<u64> {
+    let near = start.saturating_sub(AROUND);
+    match memchr::memrchr(b'\n', bytes.get(near..start).unwrap_or_default()) {
+        Some(end) => Ok(window + (near + end + 1) as u64),
+        None => begin_of_line(member, window + start as u64),
+    }
+}
+
 fn hit(
     member: &Member,
     window: Cursor,
@@ -186,7 +195,7 @@ fn hit(
     Ok(Hit {
         member: window.member,
         form: if is_text { "lines" } else { "bytes" },
-        at: if is_text { begin_of_line(member, offset)? } else { offset },
+        at: if is_text { begin(member, window.at, bytes, place.start)? } else { offset },
         line: is_text.then_some(window.lines + 1),
         before: shown(before.get(cut..).unwrap_or_default()),
         found: shown(bytes.get(place).unwrap_or_default()),

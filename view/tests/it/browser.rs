@@ -62,8 +62,9 @@ fn a_user_looks_searches_strikes_out_and_is_done() {
     let trace = browser.text("[...document.querySelectorAll('.item .open')].find(e => e.textContent.startsWith('trace/')).textContent");
     browser.click(&member(&trace));
     browser.wait("document.querySelectorAll('.events tbody tr').length >= 200");
-    browser.click("document.querySelectorAll('.events .row')[4]");
+    browser.click("document.querySelectorAll('.events .row')[1]");
     browser.wait("document.querySelector('.details .is-personal')");
+    browser.eval("document.getElementById('view').scrollTop = 0");
     keep(&mut browser, "view-trace.png");
     let all = browser.eval("document.querySelectorAll('.events .row').length").as_u64().unwrap();
     browser.eval("(() => { const s = document.getElementById('level-wanted'); s.value = '1'; s.dispatchEvent(new Event('change')); })()");

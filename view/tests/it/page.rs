@@ -95,7 +95,7 @@ fn text_of_any_size_is_paged_searched_and_noted_once() {
     }
     assert_eq!(hits[6]["at"], 3);
     assert_eq!(find(&served, "text=nadeln&member=2&on=2").len(), 1);
-    assert_eq!(find(&served, "text=line&member=0").len(), 60_000, "more hits than a slice has");
+    assert_eq!(find(&served, "text=line%2059&member=0").len(), 1111, "more hits than a slice has");
     assert!(find(&served, "text=not%20there").is_empty());
     // A text is looked for as it is, not as a pattern.
     assert!(find(&served, "text=l.ne").is_empty());

@@ -21,11 +21,11 @@ export function count(n, one, many = `${one}s`) {
 }
 
 export function size(bytes) {
-  if (bytes < 1024) return `${bytes} B`;
+  if (bytes < 1024) return `${bytes}\u00a0B`;
   let value = bytes;
   for (const unit of ["KiB", "MiB", "GiB", "TiB"]) {
     value /= 1024;
-    if (value < 1024 || unit === "TiB") return `${value.toFixed(1)} ${unit}`;
+    if (value < 1024 || unit === "TiB") return `${value.toFixed(1)}\u00a0${unit}`;
   }
   return "";
 }

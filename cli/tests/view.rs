@@ -80,7 +80,11 @@ fn a_bundle_is_looked_at_struck_and_seen_struck_by_the_other_commands() {
     assert_eq!(code, Some(0));
     assert!(said.contains("Done.") && said.contains("Nothing was sent"), "{said}");
     let audit = place.run(&["audit"]).ok().stdout;
-    assert_eq!(audit.lines().filter(|line| line.contains("view") && line.contains(name)).count(), 1, "{audit}");
+    assert_eq!(
+        audit.lines().filter(|line| line.contains("view") && line.contains(name)).count(),
+        1,
+        "{audit}"
+    );
 }
 
 #[test]
@@ -117,7 +121,8 @@ fn the_browser_is_started_with_an_address_for_one_use_only() {
     // A browser that notes how it was started.
     let bin = place.path("bin");
     std::fs::create_dir(&bin).unwrap();
-    let script = format!("#!/bin/sh\necho \"$# $1\" > {0}.part && mv {0}.part {0}\n", place.path("started").display());
+    let script =
+        format!("#!/bin/sh\necho \"$# $1\" > {0}.part && mv {0}.part {0}\n", place.path("started").display());
     std::fs::write(bin.join("xdg-open"), script).unwrap();
     std::fs::set_permissions(bin.join("xdg-open"), std::fs::Permissions::from_mode(0o755)).unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());

@@ -159,9 +159,11 @@ const PERSONAL = { personal: "personal", secret: "secret" };
 
 function details(row) {
   const who = [["process", row.pid ? `${row.component}, number ${row.pid}` : row.component], ["thread", row.thread ? `${row.thread}, number ${row.tid}` : String(row.tid)], ["category", row.category], ["time", row.time]];
+  // What is personal first: that is what is looked for.
+  const fields = [...row.fields.filter(([, , kind]) => kind), ...row.fields.filter(([, , kind]) => !kind)];
   const line = ([name, value, kind]) => el("tr", {}, el("th", { scope: "row" }, name),
     el("td", {}, el("span", { class: kind ? "is-personal" : "" }, value), kind ? el("span", { class: "tag" }, PERSONAL[kind]) : null));
-  return el("tr", { class: "details" }, el("td", { colspan: "5" }, el("table", { class: "kv" }, el("tbody", {}, [...row.fields, ...who].map(line)))));
+  return el("tr", { class: "details" }, el("td", { colspan: "5" }, el("table", { class: "kv" }, el("tbody", {}, [...fields, ...who].map(line)))));
 }
 
 function event(row, found) {
@@ -200,11 +202,11 @@ async function events(at) {
   const stack = at.stack ?? [];
   const first = rows[0]?.n;
   const filtered = mine.filter.level !== "0" || mine.filter.component || mine.filter.text;
-  const state = !rows.length ? "" : filtered ? count(rows.length, "event") + (page.next === null ? " to the end" : " on this page") : `Events ${number(first + 1)} to ${number(rows.at(-1).n + 1)}`;
+  const state = !rows.length ? "" : filtered ? count(rows.length, "event") + (page.next === null ? "" : " on this page") : `Events ${number(first + 1)} to ${number(rows.at(-1).n + 1)}`;
   let before = null;
   if (stack.length) before = { at: stack.at(-1), stack: stack.slice(0, -1) };
   else if (at.at > 0) before = { at: filtered ? 0 : Math.max(0, at.at - 500) };
-  turns(page, `${state}${page.next === null ? ", the last" : `, ${percent(page.done, page.size)} of ${size(page.size)} read`}`, {
+  turns(page, `${state}${page.next === null ? ", to the end" : `, ${percent(page.done, page.size)} of ${size(page.size)} read`}`, {
     before,
     next: page.next === null ? null : { at: page.next, stack: [...stack, at.at] },
   });
@@ -228,10 +230,9 @@ async function events(at) {
 async function tables() {
   const { member } = now;
   const root = await ask("tables", { member: member.place });
-  if (!root.o) return [node(root, "", new Set())];
-  const marked = root.c.find(([key]) => key === "personal_fields")?.[1];
-  const personal = new Set((marked?.c ?? []).map((one) => (one.s ?? "").split(/[./]/).at(-1).replace(/\[\]$/, "")));
-  const parts = root.c.filter(([key, child]) => key !== "personal_fields" && !(key === "errors" && child.n === 0));
+  if (!root.o) return [node(root, "", () => false)];
+  const personal = marks(root.c.find(([key]) => key === "personal_fields")?.[1]);
+  const parts = root.c.filter(([key, child]) => key !== "personal_fields" && !(["errors", "cut"].includes(key) && child.n === 0));
   const simple = parts.filter(([, child]) => !child.o && !child.a);
   const nested = parts.filter(([, child]) => child.o || child.a).sort(([a], [b]) => (b === "data") - (a === "data"));
   const made = [];
@@ -244,47 +245,64 @@ async function tables() {
   return made;
 }
 
-const HEADINGS = { data: "What was found", errors: "What could not be read" };
+const HEADINGS = { data: "What was found", errors: "What could not be read", cut: "What was left out", ran_as: "Collected as" };
+
+// Which parts a document calls personal: by paths, in which * is any part, or by names.
+function marks(list) {
+  const patterns = (list?.c ?? []).map((one) => {
+    const part = (key) => one.c?.find(([name]) => name === key)?.[1].s;
+    const path = one.s ?? part("path") ?? "";
+    return { parts: path.startsWith("/") ? path.split("/").slice(1) : null, name: path, is: part("kind") !== "public" };
+  });
+  return (pointer) => {
+    const parts = pointer.split("/").slice(1).map((one) => one.replaceAll("~1", "/").replaceAll("~0", "~"));
+    const fits = ({ parts: wanted, name }) =>
+      wanted ? wanted.length <= parts.length && wanted.every((one, at) => one === "*" || one === parts[at]) : parts.at(-1) === name;
+    const found = patterns.filter(fits);
+    return found.length > 0 && found.every(({ is }) => is);
+  };
+}
 
 const words = (key) => key.replaceAll("_", " ");
 
-function scalar(one, isPersonal) {
+function scalar(one, isPersonal, isTold = true) {
   const text = one.s ?? one.v ?? "";
   const cut = one.cut ? ` … and ${number(one.cut)} bytes more: see Text` : "";
-  return [el("span", { class: isPersonal && text ? "is-personal" : "" }, text, cut), isPersonal && text ? el("span", { class: "tag" }, "personal") : null];
+  return [el("span", { class: isPersonal && text ? "is-personal" : "" }, text, cut), isPersonal && isTold && text ? el("span", { class: "tag" }, "personal") : null];
 }
 
-function node(one, pointer, personal, isPersonal = false) {
-  if (!one.o && !one.a) return el("span", {}, scalar(one, isPersonal));
+function node(one, pointer, personal, isTold = true) {
+  if (!one.o && !one.a) return el("span", {}, scalar(one, personal(pointer), isTold));
   if (one.n === 0) return el("span", { class: "quiet" }, "none");
   if (!one.c) {
     return el("button", { type: "button", onclick: (event) => swap(event.target, pointer, personal) }, `Show ${count(one.n, "entry", "entries")}`);
   }
-  const made = one.o ? pairs(one.c, pointer, personal) : items(one, pointer, personal, isPersonal);
+  const made = one.o ? pairs(one.c, pointer, personal) : items(one, pointer, personal);
   const end = (one.f ?? 0) + one.c.length;
   return end < one.n ? el("div", {}, made, more(one, pointer, personal)) : made;
 }
 
 function pairs(children, pointer, personal) {
   return el("table", { class: "kv" }, el("tbody", {}, children.map(([key, child, part]) =>
-    el("tr", {}, el("th", { scope: "row" }, words(key)), el("td", {}, node(child, `${pointer}/${part}`, personal, personal.has(key)))))));
+    el("tr", {}, el("th", { scope: "row" }, words(key)), el("td", {}, node(child, `${pointer}/${part}`, personal))))));
 }
 
-function items(one, pointer, personal, isPersonal) {
+function items(one, pointer, personal) {
   const start = one.f ?? 0;
   const rows = one.c;
   const keys = [];
   const flat = rows.every((row) => row.o && row.c && row.n === row.c.length);
   if (flat) for (const row of rows) for (const [key] of row.c) if (!keys.includes(key)) keys.push(key);
   if (flat && keys.length && keys.length <= 12) {
+    const isTold = (key) => rows.some((row, index) => row.c.some(([name, , part]) => name === key && personal(`${pointer}/${start + index}/${part}`)));
     return el("table", { class: "grid" },
-      el("thead", {}, el("tr", {}, keys.map((key) => el("th", { scope: "col" }, words(key), personal.has(key) ? el("span", { class: "tag" }, "personal") : null)))),
+      el("thead", {}, el("tr", {}, keys.map((key) => el("th", { scope: "col" }, words(key), isTold(key) ? el("span", { class: "tag" }, "personal") : null)))),
       el("tbody", {}, rows.map((row, index) => el("tr", {}, keys.map((key) => {
         const cell = row.c.find(([name]) => name === key);
-        return el("td", {}, cell ? node(cell[1], `${pointer}/${start + index}/${cell[2]}`, personal) : "");
+        return el("td", {}, cell ? node(cell[1], `${pointer}/${start + index}/${cell[2]}`, personal, false) : "");
       })))));
   }
-  if (rows.every((row) => !row.o && !row.a)) return el("ul", {}, rows.map((row) => el("li", {}, scalar(row, isPersonal))));
+  if (rows.every((row) => !row.o && !row.a)) return el("ul", {}, rows.map((row, index) => el("li", {}, scalar(row, personal(`${pointer}/${start + index}`)))));
   return el("table", { class: "kv" }, el("tbody", {}, rows.map((row, index) =>
     el("tr", {}, el("th", { scope: "row" }, number(start + index + 1)), el("td", {}, node(row, `${pointer}/${start + index}`, personal))))));
 }

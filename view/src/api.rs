@@ -10,7 +10,7 @@ use serde_json::Value;
 use tracewell_bundle::MemberName;
 
 use crate::bundle::{Bundle, Member, Memory, Stream, lock};
-use crate::events::{Wanted, Walks};
+use crate::events::{Walks, Wanted};
 use crate::find::{Cursor, MAX_TEXT, Search};
 use crate::lines::{self, Place};
 use crate::overview::{is_private, members, overview};
@@ -85,7 +85,9 @@ struct Asked {
 impl Asked {
     fn parse(query: &str) -> Result<Self, Answer> {
         let mut asked = Self::default();
-        let wrong = |what: &str| Answer::Error(StatusCode::BAD_REQUEST, format!("{} is not as it must be", shown(what.as_bytes())));
+        let wrong = |what: &str| {
+            Answer::Error(StatusCode::BAD_REQUEST, format!("{} is not as it must be", shown(what.as_bytes())))
+        };
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             let number = || value.parse::<u64>().map_err(|_| wrong(&key));
             let place = || value.parse::<usize>().map_err(|_| wrong(&key));
@@ -184,7 +186,8 @@ impl Api {
         if path != "api/strike" {
             return Err(Answer::Error(StatusCode::NOT_FOUND, "Nothing is here.".into()));
         }
-        let wrong = |e: serde_json::Error| Answer::Error(StatusCode::BAD_REQUEST, shown(e.to_string().as_bytes()));
+        let wrong =
+            |e: serde_json::Error| Answer::Error(StatusCode::BAD_REQUEST, shown(e.to_string().as_bytes()));
         let strike: Strike = serde_json::from_slice(body).map_err(wrong)?;
         let mut names: BTreeSet<MemberName> = BTreeSet::new();
         if let Some(place) = strike.member {
@@ -193,7 +196,8 @@ impl Api {
         if let Some(group) = &strike.group {
             let start = format!("{group}/");
             let all = self.bundle.manifest().members.iter();
-            let fits = all.filter(|e| e.info.name.as_str() == group || e.info.name.as_str().starts_with(&start));
+            let fits =
+                all.filter(|e| e.info.name.as_str() == group || e.info.name.as_str().starts_with(&start));
             names.extend(fits.filter(|e| !is_private(e)).map(|e| e.info.name.clone()));
         }
         if names.is_empty() {
@@ -226,8 +230,7 @@ impl Api {
         let kind = self.bundle.entry(member)?.info.kind;
         let bytes = Member::open(&self.bundle, member)?;
         let mut out = Bounded(Vec::new());
-        let written =
-            tracewell_bundle::write_readable(kind, &mut Stream { bytes: &bytes, at: 0 }, &mut out);
+        let written = tracewell_bundle::write_readable(kind, &mut Stream { bytes: &bytes, at: 0 }, &mut out);
         match written {
             Err(_) if out.0.len() >= MAX_READABLE => out.0.extend_from_slice(b"\nThere is more of it.\n"),
             other => other?,
@@ -252,12 +255,8 @@ impl Api {
                 }
             }
         }
-        let search = Search {
-            bundle: &self.bundle,
-            walks: &self.walks,
-            text: &asked.text,
-            only: asked.member,
-        };
+        let search =
+            Search { bundle: &self.bundle, walks: &self.walks, text: &asked.text, only: asked.member };
         json(search.slice(asked.cursor)?)
     }
 }

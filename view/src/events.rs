@@ -150,7 +150,13 @@ fn begin(bundle: &Arc<Bundle>, place: usize, from: u64, wanted: &Wanted) -> io::
     let (send, pages) = sync_channel(1);
     let stop = Arc::new(AtomicBool::new(false));
     let mut run = Run {
-        out: Output { send, stop: Arc::clone(&stop), since: Instant::now(), page: Events::default(), bytes: 0 },
+        out: Output {
+            send,
+            stop: Arc::clone(&stop),
+            since: Instant::now(),
+            page: Events::default(),
+            bytes: 0,
+        },
         level: wanted.level,
         component: wanted.component.clone(),
         text: if wanted.text.is_empty() { None } else { Some(finder(&wanted.text)?) },
@@ -221,7 +227,8 @@ impl Run {
         let bytes: Arc<dyn ReadAt> = Arc::<Member>::clone(member);
         let name = Path::new(member.name());
         let trace = Trace::open_segment(name, bytes).map_err(|e| io::Error::other(e.reason()))?;
-        let mut components: Vec<_> = trace.processes().iter().map(|p| shown_text(&p.identity.component)).collect();
+        let mut components: Vec<_> =
+            trace.processes().iter().map(|p| shown_text(&p.identity.component)).collect();
         components.sort_unstable();
         components.dedup();
         self.out.page = Events { size: trace.bytes(), components, ..Events::default() };
@@ -260,7 +267,8 @@ impl Run {
             self.hand_out(number)?;
         }
         if let Some(row) = self.row(number, item) {
-            self.out.bytes += row.text.len() + row.fields.iter().map(|f| f.0.len() + f.1.len()).sum::<usize>();
+            self.out.bytes +=
+                row.text.len() + row.fields.iter().map(|f| f.0.len() + f.1.len()).sum::<usize>();
             self.out.page.rows.push(row);
         }
         Ok(())
@@ -337,10 +345,11 @@ impl Run {
             Item::Event(event) => {
                 self.buffer.clear();
                 self.line.push_body(&mut self.buffer, event);
-                let category =
-                    Category::from_u8(event.schema.category).map_or_else(String::new, |c| format!("{:<11} ", c.name()));
+                let category = Category::from_u8(event.schema.category)
+                    .map_or_else(String::new, |c| format!("{:<11} ", c.name()));
                 let text = self.buffer.strip_prefix(&category).unwrap_or(&self.buffer);
-                let end = text.find(&format!(" | event={}", Escaped(&event.schema.name))).unwrap_or(text.len());
+                let end =
+                    text.find(&format!(" | event={}", Escaped(&event.schema.name))).unwrap_or(text.len());
                 text.get(..end).unwrap_or(text).trim_end().to_owned()
             }
             Item::Lost { counts, .. } => {
@@ -385,9 +394,11 @@ fn value_text(value: &serde_json::Value) -> String {
         Value::Bool(is) => if *is { "yes" } else { "no" }.into(),
         Value::Number(n) => n.to_string(),
         Value::String(text) => shown_text(text),
+        Value::Array(items) if items.is_empty() => "none".into(),
         Value::Array(items) => items.iter().map(value_text).collect::<Vec<_>>().join(", "),
         Value::Object(parts) => {
-            let part = |(key, value): (&String, &Value)| format!("{}: {}", shown_text(key), value_text(value));
+            let part =
+                |(key, value): (&String, &Value)| format!("{}: {}", shown_text(key), value_text(value));
             parts.iter().map(part).collect::<Vec<_>>().join(", ")
         }
     }

@@ -9,7 +9,7 @@ use tracewell_bundle::Kind;
 use tracewell_reader::ReadAt;
 
 use crate::bundle::{Bundle, Member, read_full};
-use crate::events::{Wanted, Walks, finder};
+use crate::events::{Walks, Wanted, finder};
 use crate::lines::begin_of_line;
 use crate::shown::{piece_begin, piece_end, shown};
 

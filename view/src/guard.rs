@@ -152,8 +152,7 @@ impl Guard {
     }
 
     fn way<'a>(&self, path: &'a str, is_ours: bool) -> Result<Way<'a>, (StatusCode, &'static str)> {
-        let (first, rest) =
-            path.strip_prefix('/').and_then(|path| path.split_once('/')).unwrap_or_default();
+        let (first, rest) = path.strip_prefix('/').and_then(|path| path.split_once('/')).unwrap_or_default();
         if self.secret.is(first) {
             return Ok(Way::In(rest));
         }
@@ -168,7 +167,10 @@ impl Guard {
                 )),
             };
         }
-        Err((StatusCode::NOT_FOUND, "Nothing is here. Open the address that `tracewell bundle view` has printed."))
+        Err((
+            StatusCode::NOT_FOUND,
+            "Nothing is here. Open the address that `tracewell bundle view` has printed.",
+        ))
     }
 }
 

@@ -179,7 +179,8 @@ impl Shared {
 fn accept(shared: &Arc<Shared>, places: &Arc<Semaphore>, stream: TcpStream, from: SocketAddr) {
     let peer = peer(shared.address, from);
     // Other users do not even take a place. Where all are taken, whoever comes has to come again.
-    let Some(place) = (peer != Peer::Other).then(|| Arc::clone(places).try_acquire_owned().ok()).flatten() else {
+    let Some(place) = (peer != Peer::Other).then(|| Arc::clone(places).try_acquire_owned().ok()).flatten()
+    else {
         return;
     };
     let _ = stream.set_nodelay(true);

@@ -56,7 +56,10 @@ mod tests {
         }
         assert_eq!(pieces.concat(), text);
         // What is no UTF-8 is cut somewhere, but it goes on.
-        assert_eq!((piece_end(&[0x80; 20], 7), piece_end(&[0x80; 5], 7), piece_end(&[0x80; 9], 2)), (7, 5, 2));
+        assert_eq!(
+            (piece_end(&[0x80; 20], 7), piece_end(&[0x80; 5], 7), piece_end(&[0x80; 9], 2)),
+            (7, 5, 2)
+        );
         assert_eq!((piece_begin("€".as_bytes()), piece_begin(&"€".as_bytes()[1..])), (0, 2));
     }
 }

@@ -32,9 +32,9 @@ impl Trees {
         from: usize,
     ) -> io::Result<Value> {
         let document = self.document(bundle, member)?;
-        let part = document.pointer(pointer).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::NotFound, "the document has no such part")
-        })?;
+        let part = document
+            .pointer(pointer)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the document has no such part"))?;
         let mut left = MAX_PARTS;
         Ok(node(part, from, &mut left))
     }
@@ -47,7 +47,10 @@ impl Trees {
         let bytes = Member::open(bundle, member)?;
         let size = bytes.size()?;
         if size > MAX_DOCUMENT {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "It is too long for tables; look at its text."));
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                "It is too long for tables; look at its text.",
+            ));
         }
         let mut text = vec![0; usize::try_from(size).unwrap_or_default()];
         let n = read_full(&bytes, &mut text, 0)?;

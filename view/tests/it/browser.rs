@@ -56,7 +56,12 @@ fn a_user_looks_searches_strikes_out_and_is_done() {
     }
     assert!(browser.text("document.getElementById('calm').innerText").contains("Nothing is sent by looking"));
     browser.wait("document.querySelectorAll('.item').length >= 8");
-    assert_eq!(browser.eval("document.documentElement.scrollWidth <= 1280 && document.documentElement.scrollHeight <= 800"), true);
+    assert_eq!(
+        browser.eval(
+            "document.documentElement.scrollWidth <= 1280 && document.documentElement.scrollHeight <= 800"
+        ),
+        true
+    );
 
     // A trace: rows, a row's fields, a filter.
     let trace = browser.text("[...document.querySelectorAll('.item .open')].find(e => e.textContent.startsWith('trace/')).textContent");
@@ -75,6 +80,8 @@ fn a_user_looks_searches_strikes_out_and_is_done() {
     browser.click(&member("os/network.json"));
     browser.wait("document.querySelector('.grid')");
     assert!(browser.text("document.getElementById('view').innerText").contains("only root may see them"));
+    let marked = browser.eval("[...document.querySelectorAll('#view .is-personal')].length");
+    assert_eq!(marked, 1 + 3 + 14 + 14, "what the document calls personal");
     keep(&mut browser, "view-tables.png");
     browser.click(&member("files/0001.txt"));
     browser.wait("document.querySelectorAll('.lines tr').length === 1000");
@@ -220,11 +227,13 @@ fn hostile_content_stays_text() {
     let mut browser = Chromium::start(1280, 800);
     browser.open(&served.url);
     browser.eval("document.querySelector('#skipped details').open = true");
-    let before = "document.querySelectorAll('script, img, iframe, svg, a, style, link, base, object, embed').length";
+    let before =
+        "document.querySelectorAll('script, img, iframe, svg, a, style, link, base, object, embed').length";
     let elements = browser.eval(before);
     assert_eq!(elements, 4, "the page's own: two links, a script, the way to the content");
     let names = browser.eval("[...document.querySelectorAll('.item .open')].map(e => e.textContent)");
-    let names: Vec<String> = names.as_array().unwrap().iter().map(|n| n.as_str().unwrap().to_owned()).collect();
+    let names: Vec<String> =
+        names.as_array().unwrap().iter().map(|n| n.as_str().unwrap().to_owned()).collect();
     assert!(names.len() >= 11, "{names:?}");
     let mut seen = 0;
     for name in &names {
@@ -240,7 +249,9 @@ fn hostile_content_stays_text() {
             }
             assert_eq!(browser.eval(before), elements, "{name} as {form} became more than text");
             let text = browser.text("document.body.innerText");
-            let hidden = |c: char| c.is_control() && c != '\n' && c != '\t' || "\u{202e}\u{2066}\u{200f}\u{61c}".contains(c);
+            let hidden = |c: char| {
+                c.is_control() && c != '\n' && c != '\t' || "\u{202e}\u{2066}\u{200f}\u{61c}".contains(c)
+            };
             assert_eq!(text.chars().find(|c| hidden(*c)), None, "{name} as {form}");
             seen += usize::from(text.contains("<script>document.title='owned';alert(1)</script>"));
         }
@@ -279,7 +290,8 @@ fn a_hole_in_the_page_would_lead_nowhere() {
         "(() => { try { document.body.innerHTML = '<img src=x onerror=alert(1)>'; return 'taken'; } catch (e) { return e.name; } })()",
     );
     assert_eq!(refused, "TypeError", "trusted types");
-    let outside = browser.eval("fetch('http://127.0.0.1:9/x', { mode: 'no-cors' }).then(() => 'sent', e => e.name)");
+    let outside =
+        browser.eval("fetch('http://127.0.0.1:9/x', { mode: 'no-cors' }).then(() => 'sent', e => e.name)");
     assert_eq!(outside, "TypeError");
     browser.eval(
         "(() => { const i = new Image(); i.src = 'http://127.0.0.1:9/y'; const s = document.createElement('script');

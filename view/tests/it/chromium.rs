@@ -27,7 +27,14 @@ impl Chromium {
     pub(crate) fn start(width: u32, height: u32) -> Self {
         let program = ["chromium", "chromium-browser", "google-chrome"]
             .into_iter()
-            .find(|name| Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok())
+            .find(|name| {
+                Command::new(name)
+                    .arg("--version")
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::null())
+                    .status()
+                    .is_ok()
+            })
             .expect("these tests need a browser: apt-get install chromium");
         let profile = tempfile::tempdir().unwrap();
         // Messages go through descriptors 3 and 4, which the shell makes of standard input and output. Root has no
@@ -35,8 +42,19 @@ impl Chromium {
         let script = "exec \"$@\" 3<&0 4>&1 0</dev/null 1>/dev/null 2>/dev/null";
         let mut child = Command::new("sh")
             .args(["-c", script, "sh", program])
-            .args(["--headless=new", "--no-sandbox", "--remote-debugging-pipe", "--disable-gpu", "--disable-dev-shm-usage"])
-            .args(["--no-first-run", "--disable-extensions", "--disable-background-networking", "--disable-sync"])
+            .args([
+                "--headless=new",
+                "--no-sandbox",
+                "--remote-debugging-pipe",
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+            ])
+            .args([
+                "--no-first-run",
+                "--disable-extensions",
+                "--disable-background-networking",
+                "--disable-sync",
+            ])
             .args(["--disable-component-update", "--disable-default-apps", "--no-default-browser-check"])
             .args(["--force-device-scale-factor=1", "--hide-scrollbars", "--lang=en"])
             .arg(format!("--user-data-dir={}", profile.path().display()))
@@ -62,7 +80,8 @@ impl Chromium {
             }
         });
         let session = String::new();
-        let mut browser = Self { child, to, from, session, last: 0, events: VecDeque::new(), _profile: profile };
+        let mut browser =
+            Self { child, to, from, session, last: 0, events: VecDeque::new(), _profile: profile };
         let target = browser.call("Target.createTarget", json!({ "url": "about:blank" }));
         let attached =
             browser.call("Target.attachToTarget", json!({ "targetId": target["targetId"], "flatten": true }));
@@ -102,8 +121,11 @@ impl Chromium {
         self.to.write_all(&text).expect("the browser runs");
         let begun = Instant::now();
         loop {
-            let left = PATIENCE.checked_sub(begun.elapsed()).unwrap_or_else(|| panic!("{method} takes too long"));
-            let Ok(answer) = self.from.recv_timeout(left) else { panic!("the browser does not answer {method}") };
+            let left =
+                PATIENCE.checked_sub(begun.elapsed()).unwrap_or_else(|| panic!("{method} takes too long"));
+            let Ok(answer) = self.from.recv_timeout(left) else {
+                panic!("the browser does not answer {method}")
+            };
             if answer["id"] == id {
                 assert!(answer["error"].is_null(), "{method}: {answer}");
                 return answer["result"].clone();
@@ -218,7 +240,9 @@ impl Chromium {
         self.eval("0");
         let is_complaint = |e: &&Value| match e["method"].as_str() {
             Some("Runtime.exceptionThrown") => true,
-            Some("Log.entryAdded") => matches!(e["params"]["entry"]["level"].as_str(), Some("error" | "warning")),
+            Some("Log.entryAdded") => {
+                matches!(e["params"]["entry"]["level"].as_str(), Some("error" | "warning"))
+            }
             Some("Runtime.consoleAPICalled") => true,
             _ => false,
         };

@@ -179,7 +179,12 @@ pub(crate) fn realistic(base: &Base) -> Folder {
             let system = serde_json::json!({
                 "format": 1, "group": "network", "collected_at": "2026-11-26T09:29:58Z",
                 "errors": [{ "what": "firewall rules", "why": "only root may see them" }],
-                "personal_fields": ["user", "address", "path"],
+                "personal_fields": [
+                    { "path": "/data/host_name", "kind": "host" },
+                    { "path": "/data/interfaces/*/address", "kind": "text" },
+                    { "path": "/data/listening/*/user", "kind": "user" },
+                    { "path": "/data/listening/*/path", "kind": "path" },
+                ],
                 "data": {
                     "host_name": "workstation-7",
                     "interfaces": [

@@ -38,7 +38,13 @@ fn long_heads_and_bodies_are_refused() {
         address = served.address(),
     );
     assert_eq!(raw(served.address(), both.as_bytes()).status, 400);
-    for bytes in [&b"\0\0\0\0\r\n\r\n"[..], b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"] {
+    for bytes in [
+        &b"\0\0\0\0\r\n\r\n"[..],
+        b"\x16\x03\x01\x02\x00",
+        b"GET\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+    ] {
         let status = raw_and_close(served.address(), bytes);
         assert!(status == 0 || status >= 400, "{bytes:?}: {status}");
     }
@@ -139,7 +145,14 @@ fn who_does_not_read_the_answer_is_cut_off() {
     // Pages that do not fit in the buffers of a connection.
     let text = "0123456789abcdef\n".repeat(400_000);
     base.draft(|draft| {
-        crate::demo::put(draft, "files/0001.txt", tracewell_bundle::Kind::Text, "a test", &[], text.as_bytes());
+        crate::demo::put(
+            draft,
+            "files/0001.txt",
+            tracewell_bundle::Kind::Text,
+            "a test",
+            &[],
+            text.as_bytes(),
+        );
     });
     let limits = Limits { connection: Duration::from_secs(2), connections: 2, ..Limits::default() };
     let served = base.serve(limits);

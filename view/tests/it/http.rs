@@ -44,7 +44,13 @@ pub(crate) fn raw(address: &str, bytes: &[u8]) -> Answer {
 }
 
 /// A request with these headers besides `Host`.
-pub(crate) fn request(served: &Served, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+pub(crate) fn request(
+    served: &Served,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
     let mut text = format!("{method} {path} HTTP/1.1\r\n");
     if !headers.iter().any(|(name, _)| *name == "Host") {
         text += &format!("Host: {}\r\n", served.address());
@@ -65,7 +71,11 @@ pub(crate) fn get(served: &Served, path: &str) -> Answer {
 /// As the page posts.
 pub(crate) fn post(served: &Served, path: &str, body: &str) -> Answer {
     let origin = format!("http://{}", served.address());
-    let headers = [("Origin", origin.as_str()), ("Content-Type", "application/json"), ("Sec-Fetch-Site", "same-origin")];
+    let headers = [
+        ("Origin", origin.as_str()),
+        ("Content-Type", "application/json"),
+        ("Sec-Fetch-Site", "same-origin"),
+    ];
     request(served, "POST", &format!("{}{path}", served.path()), &headers, body)
 }
 
@@ -73,7 +83,14 @@ pub(crate) fn small(base: &Base) {
     base.draft(|draft| {
         put(draft, "files/0001.txt", Kind::Text, "a test", &[], "first\nsecond line\n".as_bytes());
         put(draft, "files/0002.txt", Kind::Text, "a test", &[], "third\n".as_bytes());
-        put(draft, "private/pseudonyms.json", Kind::Note, "for you alone", &[], "{\"sam\":\"user-1\"}".as_bytes());
+        put(
+            draft,
+            "private/pseudonyms.json",
+            Kind::Note,
+            "for you alone",
+            &[],
+            "{\"sam\":\"user-1\"}".as_bytes(),
+        );
     });
 }
 
@@ -96,11 +113,22 @@ fn without_the_secret_there_is_nothing() {
     let wrong = String::from_utf8(wrong).unwrap();
     let part = &secret[..31];
     for path in [
-        "/", "/api/bundle", "/page.js", "/favicon.ico", "//", &format!("/{wrong}/"), &format!("/{wrong}/api/bundle"),
-        &format!("/{part}/api/bundle"), &format!("/{secret}0/api/bundle"), &format!("/{secret}"),
-        &format!("/%{:02x}{}/api/bundle", secret.as_bytes()[0], &secret[1..]), &format!("/x/../{secret}/api/bundle"),
+        "/",
+        "/api/bundle",
+        "/page.js",
+        "/favicon.ico",
+        "//",
+        &format!("/{wrong}/"),
+        &format!("/{wrong}/api/bundle"),
+        &format!("/{part}/api/bundle"),
+        &format!("/{secret}0/api/bundle"),
+        &format!("/{secret}"),
+        &format!("/%{:02x}{}/api/bundle", secret.as_bytes()[0], &secret[1..]),
+        &format!("/x/../{secret}/api/bundle"),
         &format!("/{}/api/bundle", secret.to_uppercase().replace(|c: char| c.is_ascii_digit(), "x")),
-        &format!("/?secret={secret}"), &format!("/once/{secret}"), "/once/",
+        &format!("/?secret={secret}"),
+        &format!("/once/{secret}"),
+        "/once/",
     ] {
         let answer = request(&served, "GET", path, &[("Cookie", &format!("secret={secret}"))], "");
         assert!(matches!(answer.status, 404 | 410), "{path}: {answer:?}");
@@ -116,7 +144,14 @@ fn another_host_another_origin_and_another_method_are_refused() {
     let address = served.address().to_owned();
     let port = address.split(':').nth(1).unwrap().to_owned();
     let bundle = format!("{}api/bundle", served.path());
-    for host in ["evil.example", &format!("evil.example:{port}"), &format!("localhost:{port}"), "127.0.0.1", "127.0.0.1:1", ""] {
+    for host in [
+        "evil.example",
+        &format!("evil.example:{port}"),
+        &format!("localhost:{port}"),
+        "127.0.0.1",
+        "127.0.0.1:1",
+        "",
+    ] {
         let answer = request(&served, "GET", &bundle, &[("Host", host)], "");
         assert!(matches!(answer.status, 421 | 400), "{host}: {answer:?}");
     }
@@ -147,7 +182,11 @@ fn another_host_another_origin_and_another_method_are_refused() {
         assert_eq!(answer.status, status, "{headers:?}: {answer:?}");
     }
     // A page of somebody else may not even read.
-    for headers in [[("Origin", "http://evil.example")], [("Sec-Fetch-Site", "cross-site")], [("Sec-Fetch-Site", "same-site")]] {
+    for headers in [
+        [("Origin", "http://evil.example")],
+        [("Sec-Fetch-Site", "cross-site")],
+        [("Sec-Fetch-Site", "same-site")],
+    ] {
         assert_eq!(request(&served, "GET", &bundle, &headers, "").status, 403, "{headers:?}");
     }
     for method in ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "NONSENSE"] {
@@ -179,10 +218,24 @@ fn every_answer_forbids_what_a_page_could_be_made_to_do() {
         ("once", request(&served, "GET", &once, &[], "")),
     ] {
         let policy = answer.header("content-security-policy").unwrap_or_else(|| panic!("{what}: {answer:?}"));
-        for part in ["default-src 'none'", "script-src 'self';", "style-src 'self';", "connect-src 'self'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'", "require-trusted-types-for 'script'"] {
+        for part in [
+            "default-src 'none'",
+            "script-src 'self';",
+            "style-src 'self';",
+            "connect-src 'self'",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "require-trusted-types-for 'script'",
+        ] {
             assert!(policy.contains(part), "{what}: {part}");
         }
-        assert!(!policy.contains("unsafe") && !policy.contains('*') && !policy.contains("data:") && !policy.contains("http"));
+        assert!(
+            !policy.contains("unsafe")
+                && !policy.contains('*')
+                && !policy.contains("data:")
+                && !policy.contains("http")
+        );
         for (name, value) in [
             ("x-content-type-options", "nosniff"),
             ("referrer-policy", "no-referrer"),
@@ -203,7 +256,19 @@ fn every_answer_forbids_what_a_page_could_be_made_to_do() {
     // The page names nothing outside of itself.
     for file in ["", "page.css", "page.js", "dom.js", "content.js", "find.js", "icon.svg"] {
         let body = get(&served, file).body.replace("http://www.w3.org/2000/svg", "");
-        for outside in ["http:", "https:", "//cdn", "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "style=", "onclick=", "javascript:"] {
+        for outside in [
+            "http:",
+            "https:",
+            "//cdn",
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            "style=",
+            "onclick=",
+            "javascript:",
+        ] {
             assert!(!body.contains(outside), "{file}: {outside}");
         }
     }
@@ -234,20 +299,50 @@ fn paths_lead_nowhere_else() {
     let (base, served) = served();
     std::fs::write(base.path().join("outside.txt"), "outside").unwrap();
     for path in [
-        "../outside.txt", "../../etc/passwd", "..%2f..%2fetc%2fpasswd", "%2e%2e/outside.txt", "page.js/../../outside.txt",
-        "api/../../outside.txt", "/etc/passwd", "page.css%00", "PAGE.JS", "api", "api/", "api/lines/", "assets/page.js",
+        "../outside.txt",
+        "../../etc/passwd",
+        "..%2f..%2fetc%2fpasswd",
+        "%2e%2e/outside.txt",
+        "page.js/../../outside.txt",
+        "api/../../outside.txt",
+        "/etc/passwd",
+        "page.css%00",
+        "PAGE.JS",
+        "api",
+        "api/",
+        "api/lines/",
+        "assets/page.js",
     ] {
         assert_eq!(get(&served, path).status, 404, "{path}");
     }
     for query in [
-        "member=../0", "member=-1", "member=99", "member=0&at=x", "member=18446744073709551616", "member=", "", "name=files/0001.txt",
+        "member=../0",
+        "member=-1",
+        "member=99",
+        "member=0&at=x",
+        "member=18446744073709551616",
+        "member=",
+        "",
+        "name=files/0001.txt",
         "member=0&level=300&at=1",
     ] {
         let status = get(&served, &format!("api/lines?{query}")).status;
         assert!(matches!(status, 400 | 404), "{query}: {status}");
     }
-    assert_eq!(get(&served, "api/lines?member=0&at=18446744073709551615").json()["rows"], serde_json::json!([]));
-    for body in ["", "{", "[]", "{\"member\":99,\"struck\":true}", "{\"struck\":true}", "{\"member\":0}", "{\"group\":\"../x\",\"struck\":true}", "{\"member\":0,\"struck\":true,\"more\":1}"] {
+    assert_eq!(
+        get(&served, "api/lines?member=0&at=18446744073709551615").json()["rows"],
+        serde_json::json!([])
+    );
+    for body in [
+        "",
+        "{",
+        "[]",
+        "{\"member\":99,\"struck\":true}",
+        "{\"struck\":true}",
+        "{\"member\":0}",
+        "{\"group\":\"../x\",\"struck\":true}",
+        "{\"member\":0,\"struck\":true,\"more\":1}",
+    ] {
         let status = post(&served, "api/strike", body).status;
         assert!(matches!(status, 400 | 404), "{body}: {status}");
     }

@@ -58,7 +58,14 @@ fn text_of_any_size_is_paged_searched_and_noted_once() {
     base.draft(|draft| {
         put(draft, "files/0001.txt", Kind::Text, "numbers", &[], text.as_bytes());
         put(draft, "files/0002.txt", Kind::Text, "one line", &[], long.as_bytes());
-        put(draft, "files/0003.bin", Kind::Binary, "bytes", &[], [&[0, 255, 10][..], b"NadELn", &[7]].concat().as_slice());
+        put(
+            draft,
+            "files/0003.bin",
+            Kind::Binary,
+            "bytes",
+            &[],
+            [&[0, 255, 10][..], b"NadELn", &[7]].concat().as_slice(),
+        );
     });
     let served = base.serve(Limits::default());
     let rows = walk(&served, "api/lines?member=0");
@@ -87,7 +94,8 @@ fn text_of_any_size_is_paged_searched_and_noted_once() {
         assert_eq!((&hit["found"], &hit["after"]), (&json!("NÄDEL"), &json!("")));
     }
     let hits = find(&served, "text=NADELN");
-    let found: Vec<_> = hits.iter().map(|h| (h["member"].as_u64().unwrap(), h["form"].as_str().unwrap())).collect();
+    let found: Vec<_> =
+        hits.iter().map(|h| (h["member"].as_u64().unwrap(), h["form"].as_str().unwrap())).collect();
     assert_eq!(found, [[(1, "lines"); 6].as_slice(), &[(2, "bytes")]].concat());
     for hit in hits.iter().take(6) {
         let page = get(&served, &format!("api/lines?member=1&at={}", hit["at"])).json();
@@ -108,10 +116,11 @@ fn text_of_any_size_is_paged_searched_and_noted_once() {
     let name = base.folder().name().to_owned();
     let mut viewed = base.viewed();
     viewed.sort_unstable();
-    let expected: Vec<_> = ["all members were searched", "files/0001.txt", "files/0002.txt", "files/0003.bin"]
-        .iter()
-        .map(|what| format!("bundle {name}: {what}"))
-        .collect();
+    let expected: Vec<_> =
+        ["all members were searched", "files/0001.txt", "files/0002.txt", "files/0003.bin"]
+            .iter()
+            .map(|what| format!("bundle {name}: {what}"))
+            .collect();
     assert_eq!(viewed, expected, "each once, and not what was looked for");
 }
 
@@ -121,7 +130,9 @@ fn what_cannot_be_noted_is_not_shown() {
     crate::http::small(&base);
     let served = base.serve(Limits::default());
     std::fs::create_dir(base.path().join("audit.jsonl")).unwrap();
-    for path in ["api/lines?member=0", "api/bytes?member=0", "api/find?text=first", "api/find?text=first&member=0"] {
+    for path in
+        ["api/lines?member=0", "api/bytes?member=0", "api/find?text=first", "api/find?text=first&member=0"]
+    {
         let answer = get(&served, path);
         assert!(answer.status == 500 && !answer.body.contains("first"), "{path}: {answer:?}");
     }
@@ -135,7 +146,11 @@ fn a_trace_is_a_table_that_can_be_filtered_and_searched() {
         for number in 0..5000 {
             tracewell::emit!(tracer, Numbered { lane: 7, number, text: &text_of(number) });
             if number % 1000 == 500 {
-                let event = tracewell::catalog::ErrorRaised { module: "needle\u{202e}<b>", code: 13, ..Default::default() };
+                let event = tracewell::catalog::ErrorRaised {
+                    module: "needle\u{202e}<b>",
+                    code: 13,
+                    ..Default::default()
+                };
                 tracewell::emit!(tracer, event);
             }
         }
@@ -175,7 +190,10 @@ fn a_trace_is_a_table_that_can_be_filtered_and_searched() {
     }
     assert_eq!(get(&served, "api/events?member=0&at=999999").json()["rows"], json!([]));
     let hits = find(&served, "text=needle&member=0");
-    assert_eq!(hits.iter().map(|h| &h["at"]).collect::<Vec<_>>(), errors.iter().map(|r| &r["n"]).collect::<Vec<_>>());
+    assert_eq!(
+        hits.iter().map(|h| &h["at"]).collect::<Vec<_>>(),
+        errors.iter().map(|r| &r["n"]).collect::<Vec<_>>()
+    );
     let damaged = get(&served, "api/events?member=1");
     assert!(damaged.status == 500 && damaged.body.contains("error"), "{damaged:?}");
     assert_eq!(get(&served, "api/bytes?member=1").json()["rows"].as_array().unwrap().len(), 512);
@@ -195,10 +213,18 @@ fn what_is_struck_out_is_struck_out_and_can_be_taken_back() {
     assert!(all["next"].is_null() && members.len() as u64 == before["all"].as_u64().unwrap());
     let private = members.iter().find(|m| m["private"] == true).unwrap();
     assert_eq!(private["name"], "private/pseudonyms.json");
-    assert_eq!(before["members"].as_u64().unwrap(), members.len() as u64 - 1, "what is private is not counted");
+    assert_eq!(
+        before["members"].as_u64().unwrap(),
+        members.len() as u64 - 1,
+        "what is private is not counted"
+    );
     assert_eq!(before["closed"], Value::Null);
     assert_eq!(before["skipped"].as_array().unwrap().len(), 2);
-    assert!(before["replaced"].as_array().unwrap().iter().any(|r| r["what"] == "user"), "{}", before["replaced"]);
+    assert!(
+        before["replaced"].as_array().unwrap().iter().any(|r| r["what"] == "user"),
+        "{}",
+        before["replaced"]
+    );
     let paths = |bundle: &Value| {
         let all = bundle["personal"].as_array().unwrap().clone();
         all.into_iter().find(|p| p["what"] == "paths").map_or(0, |p| p["count"].as_u64().unwrap())
@@ -207,7 +233,10 @@ fn what_is_struck_out_is_struck_out_and_can_be_taken_back() {
     assert_eq!(log["personal"].as_array().unwrap().len(), 2);
     let strike = |body: Value| post(&served, "api/strike", &body.to_string());
     let after = strike(json!({ "member": log["place"], "struck": true })).json();
-    assert_eq!((&after["struck"], after["members"].as_u64()), (&json!(1), before["members"].as_u64().map(|n| n - 1)));
+    assert_eq!(
+        (&after["struck"], after["members"].as_u64()),
+        (&json!(1), before["members"].as_u64().map(|n| n - 1))
+    );
     assert_eq!(paths(&before) - paths(&after), 4000);
     // The files say so, too.
     let struck = |base: &Base| -> Vec<String> {
@@ -215,7 +244,9 @@ fn what_is_struck_out_is_struck_out_and_can_be_taken_back() {
     };
     assert_eq!(struck(&base), ["files/0001.txt"]);
     // What another command strikes out meanwhile stays.
-    base.folder().change_struck(|all| all.extend([tracewell_bundle::MemberName::new("os/packages.json").unwrap()])).unwrap();
+    base.folder()
+        .change_struck(|all| all.extend([tracewell_bundle::MemberName::new("os/packages.json").unwrap()]))
+        .unwrap();
     assert_eq!(strike(json!({ "group": "files", "struck": true })).json()["struck"], 4);
     assert_eq!(struck(&base), ["files/0001.txt", "files/0002.txt", "files/0003.bin", "os/packages.json"]);
     assert_eq!(get(&served, "api/lines?member=0").status, 200, "it can still be looked at");
@@ -257,11 +288,32 @@ fn documents_are_tables_and_long_ones_come_in_parts() {
     base.folder().remove().unwrap();
     base.draft(|draft| {
         let document = json!({ "data": { "<b>": (0..450).collect::<Vec<_>>() } });
-        put(draft, "os/a.json", Kind::OsInformation, "a", &[(Personal::Path, 0)], document.to_string().as_bytes());
+        put(
+            draft,
+            "os/a.json",
+            Kind::OsInformation,
+            "a",
+            &[(Personal::Path, 0)],
+            document.to_string().as_bytes(),
+        );
         put(draft, "os/b.json", Kind::OsInformation, "b", &[], "{ no JSON".as_bytes());
         put(draft, "os/c.json", Kind::OsInformation, "c", &[], long.as_bytes());
-        put(draft, "os/d.json", Kind::OsInformation, "d", &[], format!("{}1{}", "[".repeat(5000), "]".repeat(5000)).as_bytes());
-        put(draft, "dump/a.dmp", Kind::Minidump, "a dump", &[(Personal::Memory, 0)], vec![b'M'; 9000].as_slice());
+        put(
+            draft,
+            "os/d.json",
+            Kind::OsInformation,
+            "d",
+            &[],
+            format!("{}1{}", "[".repeat(5000), "]".repeat(5000)).as_bytes(),
+        );
+        put(
+            draft,
+            "dump/a.dmp",
+            Kind::Minidump,
+            "a dump",
+            &[(Personal::Memory, 0)],
+            vec![b'M'; 9000].as_slice(),
+        );
         skip(draft, "<img src=x>", "\u{202e}why");
     });
     let served = base.serve(Limits::default());
@@ -274,7 +326,8 @@ fn documents_are_tables_and_long_ones_come_in_parts() {
     assert_eq!(get(&served, "api/tables?member=2").status, 422);
     assert_eq!(get(&served, "api/tables?member=3").status, 422);
     let members = get(&served, "api/members").json();
-    let forms: Vec<_> = members["members"].as_array().unwrap().iter().map(|m| m["forms"][0].as_str().unwrap()).collect();
+    let forms: Vec<_> =
+        members["members"].as_array().unwrap().iter().map(|m| m["forms"][0].as_str().unwrap()).collect();
     assert_eq!(forms, ["tables", "tables", "lines", "tables", "summary"]);
     assert_eq!(get(&served, "api/members?text=dump").json()["members"].as_array().unwrap().len(), 1);
     let skipped = &get(&served, "api/bundle").json()["skipped"][0];
@@ -282,7 +335,8 @@ fn documents_are_tables_and_long_ones_come_in_parts() {
     // A dump as other code makes it readable.
     let summary = walk(&served, "api/lines?member=4&form=summary");
     let mut expected = Vec::new();
-    tracewell_bundle::write_readable(Kind::Minidump, &mut vec![b'M'; 9000].as_slice(), &mut expected).unwrap();
+    tracewell_bundle::write_readable(Kind::Minidump, &mut vec![b'M'; 9000].as_slice(), &mut expected)
+        .unwrap();
     let text: String = summary.iter().map(|row| format!("{}\n", row["text"].as_str().unwrap())).collect();
     assert_eq!(text, String::from_utf8(expected).unwrap());
 }
@@ -292,7 +346,14 @@ fn a_bundle_of_many_members_is_listed_in_parts() {
     let base = Base::new();
     base.draft(|draft| {
         for n in 0..1000 {
-            put(draft, &format!("files/{n:04}.txt"), Kind::Text, "one of many", &[], format!("{n}\n").as_bytes());
+            put(
+                draft,
+                &format!("files/{n:04}.txt"),
+                Kind::Text,
+                "one of many",
+                &[],
+                format!("{n}\n").as_bytes(),
+            );
         }
     });
     let served = base.serve(Limits::default());

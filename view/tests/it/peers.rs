@@ -15,7 +15,8 @@ fn as_user(uid: u32, address: &str, path: &str) -> String {
     let script = format!(
         "exec 3<>/dev/tcp/{host}/{port} && printf 'GET {path} HTTP/1.1\\r\\nHost: {address}\\r\\n\\r\\n' >&3 && cat <&3"
     );
-    let output = Command::new("bash").args(["-c", &script]).uid(uid).gid(uid).current_dir("/").output().unwrap();
+    let output =
+        Command::new("bash").args(["-c", &script]).uid(uid).gid(uid).current_dir("/").output().unwrap();
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 

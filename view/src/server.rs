@@ -51,6 +51,8 @@ impl Default for Limits {
 /// Longest head of a request, in bytes, and most headers.
 const MAX_HEAD: usize = 16 << 10;
 const MAX_HEADERS: usize = 64;
+/// Bytes that the system keeps of an answer until they are read.
+const SEND_BUFFER: usize = 64 << 10;
 /// How often it is asked whether to stop.
 const TICK: Duration = Duration::from_millis(100);
 /// How long answers under way may take when it ends.
@@ -96,6 +98,8 @@ impl Server {
     pub fn new(bundle: Bundle, limits: Limits) -> io::Result<Self> {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
+        // Its connections have the same: what nobody reads is not kept for them.
+        rustix::net::sockopt::set_socket_send_buffer_size(&listener, SEND_BUFFER)?;
         let address = listener.local_addr()?;
         let shared = Shared {
             guard: Guard::new(address)?,

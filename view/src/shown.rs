@@ -48,13 +48,16 @@ mod tests {
     #[test]
     fn pieces_do_not_cut_characters() {
         let text = "aäöü€𐍈".repeat(50);
-        let (mut at, mut pieces) = (0, Vec::new());
-        while at < text.len() {
-            let end = at + piece_end(&text.as_bytes()[at..], 7);
-            pieces.push(text.get(at..end).expect("whole characters"));
-            at = end;
+        for most in 4..20 {
+            let (mut at, mut pieces) = (0, Vec::new());
+            while at < text.len() {
+                let end = at + piece_end(&text.as_bytes()[at..], most);
+                assert!(end - at <= most);
+                pieces.push(text.get(at..end).expect("whole characters"));
+                at = end;
+            }
+            assert_eq!(pieces.concat(), text);
         }
-        assert_eq!(pieces.concat(), text);
         // What is no UTF-8 is cut somewhere, but it goes on.
         assert_eq!(
             (piece_end(&[0x80; 20], 7), piece_end(&[0x80; 5], 7), piece_end(&[0x80; 9], 2)),

@@ -181,7 +181,6 @@ pub(crate) fn realistic(base: &Base) -> Folder {
                 "errors": [{ "what": "firewall rules", "why": "only root may see them" }],
                 "personal_fields": [
                     { "path": "/data/host_name", "kind": "host" },
-                    { "path": "/data/interfaces/*/address", "kind": "text" },
                     { "path": "/data/listening/*/user", "kind": "user" },
                     { "path": "/data/listening/*/path", "kind": "path" },
                 ],

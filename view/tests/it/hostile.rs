@@ -88,7 +88,7 @@ fn slow_clients_are_cut_off_and_the_page_stays_usable() {
     small(&base);
     let limits = Limits {
         head: Duration::from_secs(1),
-        connection: Duration::from_secs(3),
+        connection: Duration::from_secs(60),
         connections: 8,
         ..Limits::default()
     };
@@ -109,7 +109,7 @@ fn slow_clients_are_cut_off_and_the_page_stays_usable() {
         }
         for (head, took) in slow.iter().zip(all) {
             let took = took.join().unwrap();
-            assert!(took < Duration::from_secs(4), "{took:?} of {:?}", String::from_utf8_lossy(head));
+            assert!(took < Duration::from_secs(6), "{took:?} of {:?}", String::from_utf8_lossy(head));
         }
     });
 }
@@ -142,8 +142,8 @@ fn more_connections_than_places_are_closed_at_once() {
 #[test]
 fn who_does_not_read_the_answer_is_cut_off() {
     let base = Base::new();
-    // Pages that do not fit in the buffers of a connection.
-    let text = "0123456789abcdef\n".repeat(400_000);
+    // Pages that do not fit in the buffers of a connection: each of these bytes is written out.
+    let text = format!("{}\n", "\u{1}".repeat(250)).repeat(4000);
     base.draft(|draft| {
         crate::demo::put(
             draft,

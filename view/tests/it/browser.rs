@@ -120,8 +120,10 @@ fn a_user_looks_searches_strikes_out_and_is_done() {
     // Dark, and narrow.
     browser.dark(true);
     assert_eq!(browser.text("getComputedStyle(document.body).backgroundColor"), "rgb(17, 23, 29)");
+    keep(&mut browser, "view-dark.png");
     browser.resize(420, 800);
     browser.wait("document.documentElement.scrollWidth <= 420");
+    keep(&mut browser, "view-narrow.png");
     assert_calm(&mut browser, &served);
     browser.click("document.getElementById('done')");
     browser.wait("document.querySelector('h1').textContent === 'Done. Nothing was sent.'");

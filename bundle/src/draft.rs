@@ -216,10 +216,20 @@ impl Draft {
     /// # Errors
     /// If there is no such member or the draft cannot be read.
     pub fn member(&mut self, name: &str) -> io::Result<impl Read + '_> {
+        self.member_at(name, 0)
+    }
+
+    /// The bytes of a member from an offset on; none if it is shorter.
+    ///
+    /// # Errors
+    /// As [`Draft::member`].
+    pub fn member_at(&mut self, name: &str, offset: u64) -> io::Result<impl Read + '_> {
         let (place, entry) = self.manifest.place(name)?;
-        let (at, size) = (self.offsets.get(place).copied().unwrap_or_default(), entry.size);
-        self.reader.seek(SeekFrom::Start(at))?;
-        Ok((&mut self.reader).take(size))
+        let begin = self.offsets.get(place).copied().unwrap_or_default();
+        let offset = offset.min(entry.size);
+        let left = entry.size - offset;
+        self.reader.seek(SeekFrom::Start(begin + offset))?;
+        Ok((&mut self.reader).take(left))
     }
 }
 
@@ -277,6 +287,13 @@ pub(crate) mod tests {
             assert_eq!(draft.manifest().find(name).unwrap().sha256, hash);
         }
         assert!(draft.member("files/0003.txt").is_err());
+        let whole = bytes_of("os/report.json", 70_000);
+        for at in [0, 1, 65_535, 65_536, 69_999, 70_000, 70_001, u64::MAX] {
+            let mut read = Vec::new();
+            draft.member_at("os/report.json", at).unwrap().read_to_end(&mut read).unwrap();
+            let from = usize::try_from(at).unwrap_or(usize::MAX).min(whole.len());
+            assert_eq!(read, whole[from..], "{at}");
+        }
     }
 
     #[test]

@@ -96,6 +96,23 @@ pub enum Kind {
     Note,
 }
 
+impl Kind {
+    /// In words for people.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::OsInformation => "operating system",
+            Self::Segment => "trace",
+            Self::Minidump => "minidump",
+            Self::Core => "whole memory",
+            Self::Text => "text",
+            Self::Database => "database",
+            Self::Binary => "binary",
+            Self::Note => "note",
+        }
+    }
+}
+
 /// A kind of personal data, as the privacy document names them.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -123,6 +140,26 @@ pub enum Personal {
     Memory,
     /// The content of files: anything may be in it.
     Content,
+}
+
+impl Personal {
+    /// In words for people, more than one of it.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::UserName => "user names",
+            Self::HostName => "computer names",
+            Self::Path => "paths",
+            Self::Address => "addresses",
+            Self::Url => "visited addresses",
+            Self::Mail => "mail addresses",
+            Self::Message => "correspondents",
+            Self::Program => "programs and command lines",
+            Self::Device => "device numbers",
+            Self::Memory => "content of memory",
+            Self::Content => "content of files",
+        }
+    }
 }
 
 /// What is said of a member before its bytes.

@@ -75,10 +75,23 @@ impl SealedReader {
     /// # Errors
     /// If there is no such member, or the bundle is damaged there.
     pub fn member(&mut self, name: &str) -> io::Result<impl Read + '_> {
+        self.member_at(name, 0)
+    }
+
+    /// The bytes of a member from an offset on; none if it is shorter.
+    ///
+    /// # Errors
+    /// As [`SealedReader::member`].
+    pub fn member_at(&mut self, name: &str, offset: u64) -> io::Result<impl Read + '_> {
         let (place, entry) = self.manifest.place(name)?;
-        self.reader.seek(SeekFrom::Start(self.offsets.get(place).copied().unwrap_or_default()))?;
+        let begin = self.offsets.get(place).copied().unwrap_or_default();
+        self.reader.seek(SeekFrom::Start(begin))?;
         expect(&mut self.reader, entry)?;
-        Ok((&mut self.reader).take(entry.size))
+        let offset = offset.min(entry.size);
+        if offset != 0 {
+            self.reader.seek(SeekFrom::Start(begin + BLOCK as u64 + offset))?;
+        }
+        Ok((&mut self.reader).take(entry.size - offset))
     }
 
     /// Goes through all of it: every digest, every header, and that nothing follows.
@@ -234,6 +247,12 @@ mod tests {
         let mut read = Vec::new();
         bundle.member("trace/0001.twseg").unwrap().read_to_end(&mut read).unwrap();
         assert_eq!(read, bytes_of("trace/0001.twseg", 300_000));
+        for at in [1, 65_536, 299_999, 300_000, u64::MAX] {
+            let mut part = Vec::new();
+            bundle.member_at("trace/0001.twseg", at).unwrap().read_to_end(&mut part).unwrap();
+            let from = usize::try_from(at).unwrap_or(usize::MAX).min(read.len());
+            assert_eq!(part, read[from..], "{at}");
+        }
         let target = dir.path().join("out");
         bundle.extract(&target).unwrap();
         assert_eq!(std::fs::read(target.join("os/report.json")).unwrap(), bytes_of("os/report.json", 70_000));

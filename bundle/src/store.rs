@@ -198,8 +198,44 @@ impl Folder {
     /// Keeps what the user struck out. A bundle that is sealed does not change any more.
     ///
     /// # Errors
-    /// If it is sealed, or the list cannot be written.
+    /// If it is sealed or another command changes it right now, or the list cannot be written.
     pub fn set_struck(&self, struck: &BTreeSet<MemberName>) -> io::Result<()> {
+        self.change_struck(|all| all.clone_from(struck)).map(|_| ())
+    }
+
+    /// Changes the list of what the user struck out, as it is at this moment; returns the new one.
+    ///
+    /// # Errors
+    /// As [`Folder::set_struck`].
+    pub fn change_struck(
+        &self,
+        change: impl FnOnce(&mut BTreeSet<MemberName>),
+    ) -> io::Result<BTreeSet<MemberName>> {
+        let _alone = self.lock()?;
+        let mut struck = self.struck()?;
+        change(&mut struck);
+        self.put_struck(&struck)?;
+        Ok(struck)
+    }
+
+    /// Held while the bundle is changed or sealed: what is struck out while it is sealed would be in it all the same.
+    fn lock(&self) -> io::Result<OwnedFd> {
+        let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.fd, ".", flags, rustix::fs::Mode::empty())?;
+        match rustix::fs::flock(&fd, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(fd),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                format!(
+                    "bundle {} is being sealed or changed by another command; try again when it has ended",
+                    self.name
+                ),
+            )),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn put_struck(&self, struck: &BTreeSet<MemberName>) -> io::Result<()> {
         if self.sealed()?.is_some() {
             return Err(io::Error::new(
                 io::ErrorKind::ReadOnlyFilesystem,
@@ -223,6 +259,7 @@ impl Folder {
         now: jiff::Timestamp,
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> io::Result<(Sealed, SealedNote)> {
+        let _alone = self.lock()?;
         let mut draft = self.draft(key)?;
         let sealed = crate::seal(&mut draft, &self.struck()?, keys, self.fd()?, SEALED, progress)?;
         let note = SealedNote {
@@ -341,7 +378,14 @@ mod tests {
         let struck = BTreeSet::from([MemberName::new("a.txt").unwrap()]);
         folder.set_struck(&struck).unwrap();
         let public = key.public();
-        let (sealed, note) = folder.seal(&key, &[&public], now, &mut |_| ()).unwrap();
+        let mut refused = Vec::new();
+        let (sealed, note) = folder
+            .seal(&key, &[&public], now, &mut |_| {
+                refused.push(store.open("last").unwrap().set_struck(&BTreeSet::new()).unwrap_err());
+            })
+            .unwrap();
+        assert!(refused.iter().all(|e| e.kind() == io::ErrorKind::ResourceBusy), "{refused:?}");
+        assert!(!refused.is_empty() && folder.struck().unwrap() == struck, "while it is sealed it stays");
         assert_eq!((note.digest.clone(), note.keys.clone()), (sealed.digest, vec![public.to_string()]));
         assert!(folder.set_struck(&BTreeSet::new()).is_err(), "it is sealed");
         assert!(folder.seal(&key, &[&public], now, &mut |_| ()).is_err(), "and not sealed twice");

@@ -5,6 +5,7 @@ mod create;
 mod look;
 mod sealing;
 mod sending;
+mod viewing;
 
 use std::io;
 use std::path::Path;
@@ -22,6 +23,7 @@ pub(crate) fn bundle(dir: Option<&Path>, args: &Bundle, out: &mut Out) -> Result
         BundleCommand::Create(create) => create::create(&place, create, out),
         BundleCommand::List => look::list(&place, out),
         BundleCommand::Show(show) => look::show(&place, show, out),
+        BundleCommand::View(view) => viewing::view(&place, view, out),
         BundleCommand::Strike(strike) => look::strike(&place, strike, out),
         BundleCommand::Seal(seal) => sealing::seal(&place, seal, out),
         BundleCommand::Unseal { bundle } => sealing::unseal(&place, bundle, out),
@@ -33,7 +35,7 @@ pub(crate) fn bundle(dir: Option<&Path>, args: &Bundle, out: &mut Out) -> Result
 
 /// Kinds of personal data for people.
 pub(crate) fn personal_kinds(kinds: &[tracewell_bundle::Personal]) -> String {
-    kinds.iter().map(|kind| look::personal(*kind)).collect::<Vec<_>>().join(", ")
+    kinds.iter().map(|kind| kind.words()).collect::<Vec<_>>().join(", ")
 }
 
 fn store(place: &Place) -> Store {

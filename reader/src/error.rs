@@ -47,7 +47,8 @@ pub enum ReadError {
 
 impl ReadError {
     /// Why, without the place.
-    pub(crate) fn reason(&self) -> String {
+    #[must_use]
+    pub fn reason(&self) -> String {
         match self {
             Self::Unreadable { source, .. } | Self::Output { source, .. } => source.to_string(),
             Self::NoTrace { .. } => "holds no trace".to_owned(),

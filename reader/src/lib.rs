@@ -46,5 +46,6 @@ pub use files::{Written, write_trace_files, write_trace_files_on, write_trace_fi
 pub use filter::Filter;
 pub use item::{EventRef, Item};
 pub use lines::{Form, Progress};
+pub use source::ReadAt;
 pub use summary::{Damage, LawBreach, Summary};
 pub use trace::{ProcessInfo, Trace};

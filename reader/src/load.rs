@@ -1,7 +1,6 @@
 //! Bytes of blocks, read when they are needed.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
@@ -10,14 +9,14 @@ use tracewell_schema::format::block::BlockHeader;
 use crate::pool::{Ahead, Load};
 use crate::ring as leftover;
 use crate::segment;
-use crate::source;
+use crate::source::{self, Input};
 use crate::summary::Damage;
 use crate::trace::{Block, Source, Trace};
 
 /// Reads blocks; keeps the last few files open.
 pub(crate) struct Loader<'a> {
     pub(crate) trace: &'a Trace,
-    files: Vec<(u32, Arc<File>)>,
+    files: Vec<(u32, Input)>,
     scratch: segment::Scratch,
     /// Segments that were packed since they were indexed, as they are now; `None` if that does not explain it.
     packed: HashMap<u32, Option<Vec<segment::Found>>>,
@@ -123,8 +122,10 @@ impl<'a> Loader<'a> {
         if !self.packed.contains_key(&segment) {
             // At most one look for each segment, however many of its blocks are wrong.
             self.files.retain(|(s, _)| *s != segment);
-            let index = match segment::index(&self.trace.path_of(segment)) {
-                Ok(segment::Indexed::Whole(index)) => Some(*index),
+            // What was handed over is no file that may have been packed.
+            let path = self.trace.given.is_none().then(|| self.trace.path_of(segment));
+            let index = match path.as_deref().map(segment::index) {
+                Some(Ok(segment::Indexed::Whole(index))) => Some(*index),
                 _ => None,
             };
             let was = self.trace.bytes_of(segment);
@@ -146,9 +147,12 @@ impl<'a> Loader<'a> {
     }
 
     /// A segment's file.
-    pub(crate) fn file(&mut self, segment: u32) -> io::Result<Arc<File>> {
+    pub(crate) fn file(&mut self, segment: u32) -> io::Result<Input> {
+        if let Some(given) = &self.trace.given {
+            return Ok(Input::Given(Arc::clone(given)));
+        }
         if let Some((_, file)) = self.files.iter().find(|(s, _)| *s == segment) {
-            return Ok(Arc::clone(file));
+            return Ok(file.clone());
         }
         let path = self.trace.path_of(segment);
         // It was sealed meanwhile: the same file under its last name.
@@ -158,8 +162,8 @@ impl<'a> Loader<'a> {
         if self.files.len() >= MAX_OPEN {
             self.files.remove(0);
         }
-        let file = Arc::new(file);
-        self.files.push((segment, Arc::clone(&file)));
+        let file = Input::File(file.into());
+        self.files.push((segment, file.clone()));
         Ok(file)
     }
 

@@ -5,7 +5,6 @@
 //! work is the greatest.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::fs::File;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tracewell_schema::DecodeError;
@@ -16,6 +15,7 @@ use crate::lines::Form;
 use crate::load::MAX_SPARE;
 use crate::render::Renderer;
 use crate::segment;
+use crate::source::Input;
 use crate::trace::{Ring, Trace};
 
 /// Most bytes of text that wait to be written, of one batch; only hostile events come to more.
@@ -27,7 +27,7 @@ pub(crate) type Place = (u32, u64);
 /// A block that is to be read ahead.
 pub(crate) struct Load {
     pub(crate) place: Place,
-    pub(crate) file: Arc<File>,
+    pub(crate) file: Input,
     pub(crate) stored_len: u32,
     /// Memory for its bytes.
     pub(crate) raw: Vec<u8>,

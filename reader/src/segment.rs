@@ -1,6 +1,5 @@
 //! One pass over a segment's block headers: what is where. Payloads of data blocks are read later, in order.
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -11,7 +10,7 @@ use tracewell_schema::format::segment::{self, SegmentHeader};
 use tracewell_schema::limits::{MAX_BLOCK_STORED, MAX_SEGMENT};
 
 use crate::error::ReadError;
-use crate::source::{self, read_at};
+use crate::source::{self, Input, ReadAt, read_at};
 use crate::summary::{Damage, MAX_LISTED};
 
 /// Most blocks of one segment: the rest is reported, not read.
@@ -40,7 +39,7 @@ pub(crate) struct Torn {
 #[derive(Debug)]
 pub(crate) struct Index {
     /// The file that was looked at: its name may lead to a packed one by now, or to nothing since it was sealed.
-    pub(crate) file: File,
+    pub(crate) file: Input,
     pub(crate) header: SegmentHeader,
     pub(crate) blocks: Vec<Found>,
     pub(crate) torn: Option<Torn>,
@@ -59,7 +58,7 @@ pub(crate) struct Scratch {
 
 /// Reads the block at `offset`, whose payload is stored in `stored_len` bytes, and decodes it into `out`.
 pub(crate) fn read_block(
-    file: &File,
+    file: &Input,
     offset: u64,
     stored_len: u32,
     scratch: &mut Scratch,
@@ -72,7 +71,7 @@ pub(crate) fn read_block(
 
 /// The columns of a block; `None` if it is stored otherwise.
 pub(crate) fn read_columns<'s>(
-    file: &File,
+    file: &Input,
     offset: u64,
     stored_len: u32,
     scratch: &'s mut Scratch,
@@ -84,7 +83,7 @@ pub(crate) fn read_columns<'s>(
 
 /// A block's header, and its payload as it is stored, which may be cut.
 fn read_stored<'s>(
-    file: &File,
+    file: &Input,
     offset: u64,
     stored_len: u32,
     buffer: &'s mut Vec<u8>,
@@ -118,8 +117,13 @@ pub(crate) enum Indexed {
 /// Indexes a segment.
 pub(crate) fn index(path: &Path) -> Result<Indexed, ReadError> {
     let unreadable = |source| ReadError::Unreadable { path: path.to_owned(), source };
-    let file = source::open(path).map_err(unreadable)?;
-    let len = file.metadata().map_err(unreadable)?.len();
+    index_of(path, Input::File(source::open(path).map_err(unreadable)?.into()))
+}
+
+/// Indexes a segment whose bytes are at hand; `path` names it.
+pub(crate) fn index_of(path: &Path, file: Input) -> Result<Indexed, ReadError> {
+    let unreadable = |source| ReadError::Unreadable { path: path.to_owned(), source };
+    let len = file.size().map_err(unreadable)?;
     let mut start = [0; segment::HEADER_LEN];
     let n = read_at(&file, &mut start, 0).map_err(unreadable)?;
     let start = start.get(..n).unwrap_or_default();
@@ -222,7 +226,7 @@ impl Index {
 
 /// The next place with a header of this file that is whole. At any byte: where some were inserted or taken out, what
 /// follows is not aligned any more.
-fn next_block(file: &File, from: u64, end: u64, tag: [u8; 8]) -> io::Result<Option<u64>> {
+fn next_block(file: &Input, from: u64, end: u64, tag: [u8; 8]) -> io::Result<Option<u64>> {
     // Short at first: a file of nothing but damaged headers must not be read over and over.
     const FIRST: usize = 512;
     const MOST: usize = 256 * 1024;

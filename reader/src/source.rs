@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{CWD, Mode, OFlags, SeekFrom};
 use tracewell_schema::format::process::PROCESS_FILE;
@@ -84,8 +85,56 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// The bytes of a segment that is no file by itself: one inside an encrypted bundle, or an archive.
+pub trait ReadAt: std::fmt::Debug + Send + Sync {
+    /// Reads some bytes from an offset on; none at or after the end.
+    ///
+    /// # Errors
+    /// If they cannot be read: it costs the blocks that they are of.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// How many bytes there are.
+    ///
+    /// # Errors
+    /// If that cannot be told.
+    fn size(&self) -> io::Result<u64>;
+}
+
+impl ReadAt for File {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        FileExt::read_at(self, buffer, offset)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+}
+
+/// A segment that is read: a file, or bytes that were handed over.
+#[derive(Clone, Debug)]
+pub(crate) enum Input {
+    File(Arc<File>),
+    Given(Arc<dyn ReadAt>),
+}
+
+impl ReadAt for Input {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        match self {
+            Self::File(file) => FileExt::read_at(&**file, buffer, offset),
+            Self::Given(given) => given.read_at(buffer, offset),
+        }
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        match self {
+            Self::File(file) => file.size(),
+            Self::Given(given) => given.size(),
+        }
+    }
+}
+
 /// Reads up to `buffer.len()` bytes; the count is short only at the end of the file.
-pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(crate) fn read_at(file: &impl ReadAt, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut done = 0;
     while let Some(rest) = buffer.get_mut(done..).filter(|r| !r.is_empty()) {
         match file.read_at(rest, offset + done as u64) {

@@ -28,7 +28,7 @@ use crate::render::template::Template;
 use crate::render::{json, text};
 use crate::ring::{self, Leftover};
 use crate::segment::{self, Found};
-use crate::source;
+use crate::source::{self, Input, ReadAt};
 use crate::summary::{Damage, Summary};
 
 /// Most clock points that are kept of one process.
@@ -125,6 +125,8 @@ pub struct Trace {
     segment_bytes: Vec<u64>,
     /// Process files of ring folders that a collector must leave until this is dropped.
     holds: Vec<File>,
+    /// The bytes of its only segment, if they were handed over.
+    pub(crate) given: Option<Arc<dyn ReadAt>>,
     summary: Summary,
 }
 
@@ -207,6 +209,17 @@ impl Trace {
             builder.trace.summary.damage(Damage::of_file(&path, &error.reason()));
         }
         builder.trace.holds = holds;
+        Ok(builder.finish())
+    }
+
+    /// Indexes one segment whose bytes are handed over, so that it need not be a file; `name` names it in messages.
+    ///
+    /// # Errors
+    /// If it cannot be read, is foreign or of a later version.
+    pub fn open_segment(name: &Path, bytes: Arc<dyn ReadAt>) -> Result<Self, ReadError> {
+        let mut builder = Builder::default();
+        builder.trace.given = Some(Arc::clone(&bytes));
+        builder.add_indexed(name.to_owned(), segment::index_of(name, Input::Given(bytes))?);
         Ok(builder.finish())
     }
 
@@ -293,6 +306,7 @@ impl Default for Builder {
                 segments: Vec::new(),
                 segment_bytes: Vec::new(),
                 holds: Vec::new(),
+                given: None,
                 summary: Summary::default(),
             },
             by_uuid: HashMap::new(),

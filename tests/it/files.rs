@@ -213,3 +213,54 @@ fn segments_deleted_under_a_running_component_do_not_come_back_and_stop_nothing(
     let seen = read.lane(1);
     assert!(seen.last() == Some(&49_999) || read.summary.lost_total() != 0, "{:?}", seen.last());
 }
+
+/// Bytes of a segment that are handed over, a few at a time.
+#[derive(Debug)]
+struct Given(Vec<u8>);
+
+impl tracewell_reader::ReadAt for Given {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        let rest = self.0.get(usize::try_from(offset).unwrap()..).unwrap_or_default();
+        let n = rest.len().min(buffer.len()).min(777);
+        buffer[..n].copy_from_slice(&rest[..n]);
+        Ok(n)
+    }
+
+    fn size(&self) -> std::io::Result<u64> {
+        Ok(self.0.len() as u64)
+    }
+}
+
+#[test]
+fn a_segment_that_is_handed_over_reads_as_its_file_does() {
+    use tracewell_reader::{Filter, Form, Trace};
+    let place = Place::new();
+    place.enable();
+    let tracer = Tracer::builder("handed").dir(place.dirs.base()).attach().unwrap();
+    for number in 0..20_000 {
+        emit!(tracer, Numbered { lane: 0, number, text: &text_of(number) });
+    }
+    tracer.shutdown();
+    let path = segments(&place).into_iter().find(|path| is_sealed(path)).unwrap();
+    let lines = |trace: &Trace, threads| {
+        let (mut out, form) = (Vec::new(), Form::Text { local: false });
+        let summary = trace.write_lines(&Filter::default(), form, threads, &mut out, |_| ()).unwrap();
+        (out, summary.events, summary.is_complete())
+    };
+    let file = lines(&Trace::open(std::slice::from_ref(&path), &[]).unwrap(), 1);
+    let mut bytes = std::fs::read(&path).unwrap();
+    // Its name is no path that is looked at: what lies there is not read in its place.
+    let name = path.with_file_name("elsewhere.twseg");
+    std::fs::write(&name, b"something else").unwrap();
+    for threads in [1, 2] {
+        let given = Trace::open_segment(&name, std::sync::Arc::new(Given(bytes.clone()))).unwrap();
+        assert_eq!(lines(&given, threads), file);
+    }
+    assert_eq!(file.1, 20_000);
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    let harmed = Trace::open_segment(&name, std::sync::Arc::new(Given(bytes))).unwrap();
+    let (_, events, is_complete) = lines(&harmed, 1);
+    assert!(events < 20_000 && !is_complete, "{events}");
+    assert!(Trace::open_segment(&name, std::sync::Arc::new(Given(vec![7; 5000]))).is_err());
+}

@@ -26,6 +26,8 @@ pub(crate) enum BundleCommand {
     List,
     /// Say what is in a bundle, or show one member as readable text
     Show(Show),
+    /// Look at a bundle in the browser, search it, and strike members out; nothing is sent by looking
+    View(View),
     /// Strike members out, so that they are not sealed; or take that back
     Strike(Strike),
     /// Encrypt what is not struck out into one file, for support and for yourself
@@ -118,6 +120,25 @@ pub(crate) struct Show {
     /// For programs: the manifest
     #[arg(long, conflicts_with = "member")]
     pub(crate) json: bool,
+    /// Key to open a sealed bundle with [default: your own]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) identity: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The page is served on 127.0.0.1 for you alone, at an address that nobody can guess: do not pass it on. It ends with the
+page's button Done, with Ctrl-C, or when it was not used for a while.")]
+pub(crate) struct View {
+    /// Which bundle, or the path of a sealed one
+    #[arg(default_value = "last")]
+    pub(crate) bundle: String,
+    /// Only print the address, do not start the browser
+    #[arg(long)]
+    pub(crate) no_browser: bool,
+    /// End after so many minutes without use
+    #[arg(long, value_name = "N", default_value = "30", value_parser = clap::value_parser!(u32).range(1..=1440))]
+    pub(crate) minutes: u32,
     /// Key to open a sealed bundle with [default: your own]
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) identity: Option<PathBuf>,

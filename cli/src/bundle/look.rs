@@ -95,43 +95,10 @@ pub(super) fn list(place: &Place, out: &mut Out) -> Result<u8, Failure> {
     Ok(OK)
 }
 
-/// A kind of member for people.
-fn kind(kind: Kind) -> &'static str {
-    match kind {
-        Kind::OsInformation => "operating system",
-        Kind::Segment => "trace",
-        Kind::Minidump => "minidump",
-        Kind::Core => "whole memory",
-        Kind::Text => "text",
-        Kind::Database => "database",
-        Kind::Binary => "binary",
-        Kind::Note => "note",
-        _ => "other",
-    }
-}
-
-/// A kind of personal data for people.
-pub(super) fn personal(kind: Personal) -> &'static str {
-    match kind {
-        Personal::UserName => "user names",
-        Personal::HostName => "computer names",
-        Personal::Path => "paths",
-        Personal::Address => "addresses",
-        Personal::Url => "visited addresses",
-        Personal::Mail => "mail addresses",
-        Personal::Message => "correspondents",
-        Personal::Program => "programs and command lines",
-        Personal::Device => "device numbers",
-        Personal::Memory => "content of memory",
-        Personal::Content => "content of files",
-        _ => "other personal data",
-    }
-}
-
 fn kinds(all: &BTreeMap<Personal, u64>) -> String {
     let each = |(kind, count): (&Personal, &u64)| match count {
-        0 => personal(*kind).to_owned(),
-        n => format!("{} {}", number(*n), personal(*kind)),
+        0 => kind.words().to_owned(),
+        n => format!("{} {}", number(*n), kind.words()),
     };
     all.iter().map(each).collect::<Vec<_>>().join(", ")
 }
@@ -162,7 +129,7 @@ pub(super) fn print_manifest(
     let members = count(kept.members.len() as u64, "member");
     out.line(format_args!("{members}, {}:", size(kept.total())))?;
     for entry in &manifest.members {
-        let mark = if struck.contains(&entry.info.name) { "struck out" } else { kind(entry.info.kind) };
+        let mark = if struck.contains(&entry.info.name) { "struck out" } else { entry.info.kind.words() };
         let name = entry.info.name.as_str();
         out.line(format_args!(
             "  {name:<28} {:>10}  {mark:<16}  {}",
@@ -222,7 +189,7 @@ pub(super) fn strike(place: &Place, args: &Strike, out: &mut Out) -> Result<u8, 
     let folder = folder(place, &args.bundle)?;
     let key = own_key(place)?;
     let draft = folder.draft(&key).map_err(|e| failed(folder.name(), &e))?;
-    let mut struck = folder.struck().map_err(|e| failed(folder.name(), &e))?;
+    let mut names = BTreeSet::new();
     for pattern in &args.members {
         let fits = |name: &str| match pattern.strip_suffix('*') {
             Some(start) => name.starts_with(start),
@@ -236,15 +203,13 @@ pub(super) fn strike(place: &Place, args: &Strike, out: &mut Out) -> Result<u8, 
                 folder.name()
             )));
         }
-        for name in found {
-            if args.undo {
-                struck.remove(name);
-            } else {
-                struck.insert(name.clone());
-            }
-        }
+        names.extend(found.into_iter().cloned());
     }
-    folder.set_struck(&struck).map_err(|e| failed(folder.name(), &e))?;
+    let change = |struck: &mut BTreeSet<MemberName>| match args.undo {
+        true => struck.retain(|name| !names.contains(name)),
+        false => struck.extend(names),
+    };
+    let struck = folder.change_struck(change).map_err(|e| failed(folder.name(), &e))?;
     let kept = draft.manifest().without(&struck);
     out.line(format_args!(
         "{} struck out, {} left ({})",

@@ -85,14 +85,30 @@ impl TextRenderer {
         }
     }
 
+    /// Appends what stands in an event's line after its time, level and source: category, sentence, and the other
+    /// fields after ` | event=`.
+    pub fn push_body(&mut self, out: &mut String, event: &EventRef<'_>) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        buffer.begin_line();
+        self.body(&mut buffer, event);
+        out.push_str(&buffer.as_text());
+        self.buffer = buffer;
+    }
+
     fn event(&mut self, out: &mut Buffer, event: &EventRef<'_>) {
-        let described = event.described;
         self.time.put(out, event.time);
-        out.push_literal(&described.template.level);
+        out.push_literal(&event.described.template.level);
         out.push_literal(&event.source.text_head);
         if event.is_unverified {
             out.push_str(UNVERIFIED);
         }
+        self.body(out, event);
+    }
+
+    #[inline]
+    fn body(&mut self, out: &mut Buffer, event: &EventRef<'_>) {
+        let described = event.described;
         let begin = out.len();
         if event.is_reduced
             || described.program.run(event.schema, event.payload, &mut self.scratch, out).is_none()

@@ -70,7 +70,8 @@ impl DumpFile {
         let mut part = || parts.next();
         let (date, time, component, pid, reason, random) =
             (part()?, part()?, part()?, part()?, part()?, part()?);
-        let is_of = |text: &str, len, test: fn(&u8) -> bool| text.len() == len && text.bytes().all(|b| test(&b));
+        let is_of =
+            |text: &str, len, test: fn(&u8) -> bool| text.len() == len && text.bytes().all(|b| test(&b));
         let is_lower_hex = |b: &u8| b.is_ascii_digit() || (b'a'..=b'f').contains(b);
         if part().is_some()
             || !is_of(date, 8, u8::is_ascii_digit)
@@ -83,7 +84,7 @@ impl DumpFile {
         let at = jiff::civil::DateTime::strptime("%Y%m%d%H%M%S", format!("{date}{time}")).ok()?;
         Some(Self {
             name: name.to_owned(),
-            at: at.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp(),
+            at: jiff::tz::TimeZone::UTC.to_timestamp(at).ok()?,
             component: component.to_owned(),
             pid: pid.parse().ok()?,
             reason: match reason {
@@ -136,8 +137,7 @@ impl Dumps {
         let mut all: Vec<DumpFile> =
             tracewell::fs::names_in(&folder)?.iter().filter_map(|name| DumpFile::parse(name)).collect();
         for dump in &mut all {
-            let stat =
-                rustix::fs::statat(&folder, dump.name.as_str(), rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
+            let stat = rustix::fs::statat(&folder, dump.name.as_str(), rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
             dump.len = stat.ok().and_then(|stat| u64::try_from(stat.st_size).ok()).unwrap_or(0);
         }
         all.sort_by(|a, b| (a.at, &a.name).cmp(&(b.at, &b.name)));
@@ -263,7 +263,8 @@ mod tests {
         let dumps = Dumps::new(dir.path());
         assert!(dumps.list().unwrap().is_empty() && !dumps.path().exists());
         let at: Timestamp = "2026-11-26T04:15:00Z".parse().unwrap();
-        for (second, reason) in [(at, DumpReason::Crash), ("2026-11-25T00:00:00Z".parse().unwrap(), DumpReason::Request)]
+        for (second, reason) in
+            [(at, DumpReason::Crash), ("2026-11-25T00:00:00Z".parse().unwrap(), DumpReason::Request)]
         {
             let writer = dumps.create().unwrap();
             writer.file().write_all(b"12345").unwrap();

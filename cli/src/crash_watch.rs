@@ -34,7 +34,8 @@ pub(crate) struct CrashWatch {
 pub(crate) fn run(dir: Option<&Path>, args: &CrashWatch) -> Result<u8, Failure> {
     let place = Place::resolve(dir)?;
     let done = if args.watching { watch(&place, args) } else { start_again(&place, args) };
-    done.map(|()| OK).map_err(|e| Failure::new(format!("crash-watch: {e}; it is started by a component, not by hand")))
+    done.map(|()| OK)
+        .map_err(|e| Failure::new(format!("crash-watch: {e}; it is started by a component, not by hand")))
 }
 
 /// Once more, as nobody's child: the component must have none that it does not know of.

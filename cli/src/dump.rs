@@ -28,7 +28,9 @@ pub(crate) fn dump(dir: Option<&Path>, args: &Dump, out: &mut Out) -> Result<u8,
     let found = match (args.pid, &args.component) {
         (Some(pid), name) => Found::of_pid(&place, pid, name.as_deref())?,
         (None, Some(name)) => only(&place, name)?,
-        (None, None) => return Err(Failure::new("name a component with --component, or a process with --pid")),
+        (None, None) => {
+            return Err(Failure::new("name a component with --component, or a process with --pid"));
+        }
     };
     make::make(&place, &found, args, out)
 }

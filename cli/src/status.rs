@@ -385,7 +385,10 @@ fn dumps(report: &mut Report, dirs: &Dirs) {
             path: dumps.path().display().to_string(),
             bytes: all.iter().map(|dump| dump.len).sum(),
             files: all.len(),
-            note: Some("memory of components; `tracewell dump --list` shows them, `tracewell purge` removes them".into()),
+            note: Some(
+                "memory of components; `tracewell dump --list` shows them, `tracewell purge` removes them"
+                    .into(),
+            ),
         }),
         Err(e) => report.notes.push(format!("{}: {e}{}", dumps.path().display(), advice(&e))),
     }

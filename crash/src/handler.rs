@@ -132,7 +132,8 @@ fn own_stack() {
             return;
         }
         libc::mprotect(made, 4096, libc::PROT_NONE);
-        let stack = libc::stack_t { ss_sp: made.cast::<u8>().add(4096).cast(), ss_flags: 0, ss_size: LEN - 4096 };
+        let stack =
+            libc::stack_t { ss_sp: made.cast::<u8>().add(4096).cast(), ss_flags: 0, ss_size: LEN - 4096 };
         libc::sigaltstack(&raw const stack, std::ptr::null_mut());
     }
 }
@@ -164,8 +165,7 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *
     let is_fault = code > 0;
     // SAFETY: as above; for a fault (a code above 0) of these signals the address is set.
     let at = if is_fault && signal != libc::SIGABRT { unsafe { (*info).si_addr().addr() } } else { 0 };
-    let is_repaired =
-        signal == libc::SIGBUS && code == libc::BUS_ADRERR && tracewell::repair_bus_error(at);
+    let is_repaired = signal == libc::SIGBUS && code == libc::BUS_ADRERR && tracewell::repair_bus_error(at);
     if !is_repaired {
         // SAFETY: takes nothing and changes nothing.
         let tid = unsafe { libc::gettid() };
@@ -253,7 +253,8 @@ fn registers(context: *mut libc::c_void, to: &mut [u8]) {
     const FLOAT: usize = 512;
     // SAFETY: the kernel gives a handler with SA_SIGINFO a ucontext that is valid while it runs.
     let machine = unsafe { &(*context.cast::<libc::ucontext_t>()).uc_mcontext };
-    let of = |place: i32| usize::try_from(place).ok().and_then(|at| machine.gregs.get(at)).copied().unwrap_or(0);
+    let of =
+        |place: i32| usize::try_from(place).ok().and_then(|at| machine.gregs.get(at)).copied().unwrap_or(0);
     // cs, gs, fs and ss, 16 bits each.
     let segments = of(libc::REG_CSGSFS);
     for (place, (from, to)) in ORDER.iter().zip(to.chunks_exact_mut(8)).enumerate() {

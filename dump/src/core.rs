@@ -125,7 +125,9 @@ impl Core {
     /// If the process was killed meanwhile, so that the end is missing.
     pub fn finish(mut self) -> Result<Report, DumpError> {
         while self.next() {}
-        self.end.take().unwrap_or_else(|| Err(DumpError::io("the dump")(io::Error::other("it failed within"))))
+        self.end
+            .take()
+            .unwrap_or_else(|| Err(DumpError::io("the dump")(io::Error::other("it failed within"))))
     }
 
     /// The next piece; false at the end.
@@ -219,8 +221,12 @@ fn run(request: &Request, give: &Sender<Message>, take: &Receiver<Vec<u8>>) -> R
     let facts = facts(request, &threads, &mappings);
     let notes = Notes::of(request, &threads, &mappings, &facts);
     let memory: u64 = parts.iter().map(|part| part.len).sum();
-    let mut report =
-        Report { threads: threads.len(), memory, left_out: left_out.into_iter().collect(), ..Report::default() };
+    let mut report = Report {
+        threads: threads.len(),
+        memory,
+        left_out: left_out.into_iter().collect(),
+        ..Report::default()
+    };
     let head = head(&notes.bytes, &parts);
     let len = head.len() as u64 + memory;
     // Whoever takes it may be gone at any time.
@@ -365,7 +371,9 @@ mod tests {
         assert_eq!((header.e_type(endian), header.e_machine(endian)), (elf::ET_CORE, elf::EM_X86_64));
         let segments = header.program_headers(endian, &bytes[..]).unwrap();
         assert_eq!(segments.len(), 3);
-        let of = |s: &elf::ProgramHeader64<Endianness>| (s.p_offset(endian), s.p_vaddr(endian), s.p_filesz(endian));
+        let of = |s: &elf::ProgramHeader64<Endianness>| {
+            (s.p_offset(endian), s.p_vaddr(endian), s.p_filesz(endian))
+        };
         assert_eq!(of(&segments[1]), (bytes.len() as u64, 0x1000, PAGE));
         assert_eq!(of(&segments[2]), (bytes.len() as u64 + PAGE, 0x7000, 3 * PAGE));
         assert_eq!(bytes[of(&segments[0]).0 as usize], 7);

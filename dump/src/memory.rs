@@ -34,7 +34,11 @@ pub(crate) fn read(pid: u32, address: u64, buffer: &mut [u8]) -> io::Result<u64>
 }
 
 /// What is read of a mapping: ranges, in order.
-pub(crate) fn choose(mapping: &Mapping, pagemap: &File, gap: u64) -> io::Result<Result<Vec<(u64, u64)>, LeftOut>> {
+pub(crate) fn choose(
+    mapping: &Mapping,
+    pagemap: &File,
+    gap: u64,
+) -> io::Result<Result<Vec<(u64, u64)>, LeftOut>> {
     let is_file = mapping.is_file();
     if is_file && mapping.own == 0 {
         // The beginning of a program or library says which one it is.

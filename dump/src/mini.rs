@@ -6,7 +6,8 @@ use minidump_common::format::{
     CONTEXT_AMD64, CPU_INFORMATION, ContextFlagsAmd64, MINIDUMP_DIRECTORY, MINIDUMP_EXCEPTION,
     MINIDUMP_EXCEPTION_STREAM, MINIDUMP_HEADER, MINIDUMP_LOCATION_DESCRIPTOR, MINIDUMP_MEMORY_DESCRIPTOR,
     MINIDUMP_MODULE, MINIDUMP_SIGNATURE, MINIDUMP_STREAM_TYPE, MINIDUMP_SYSTEM_INFO, MINIDUMP_THREAD,
-    MINIDUMP_VERSION, PlatformId, ProcessorArchitecture, VS_FFI_SIGNATURE, VS_FFI_STRUCVERSION, VS_FIXEDFILEINFO,
+    MINIDUMP_VERSION, PlatformId, ProcessorArchitecture, VS_FFI_SIGNATURE, VS_FFI_STRUCVERSION,
+    VS_FIXEDFILEINFO,
 };
 use scroll::ctx::{SizeWith, TryIntoCtx};
 use scroll::{Endian, LE, Pwrite};
@@ -97,11 +98,10 @@ fn take(request: &Request) -> Result<Taken, DumpError> {
             .filter(|(mapping, _)| may(mapping))
             .and_then(|(mapping, from)| bytes_of(from, mapping.end.min(from.saturating_add(most))));
         let at = registers.instruction();
-        let code = mappings
-            .iter()
-            .find(|m| m.contains(at) && m.is_executable)
-            .filter(may)
-            .and_then(|m| bytes_of(m.start.max(at.saturating_sub(CODE)), m.end.min(at.saturating_add(CODE))));
+        let code =
+            mappings.iter().find(|m| m.contains(at) && m.is_executable).filter(may).and_then(|m| {
+                bytes_of(m.start.max(at.saturating_sub(CODE)), m.end.min(at.saturating_add(CODE)))
+            });
         threads.push(Thread { tid, name: thread_name(pid, tid), registers, stack, code });
     }
     report.stopped = stopped.resume();
@@ -109,7 +109,8 @@ fn take(request: &Request) -> Result<Taken, DumpError> {
         return Err(DumpError::Ended { pid });
     }
     report.threads = threads.len();
-    let maps = smaps.split_inclusive(|b| *b == b'\n').filter(|line| is_head(line)).flatten().copied().collect();
+    let maps =
+        smaps.split_inclusive(|b| *b == b'\n').filter(|line| is_head(line)).flatten().copied().collect();
     Ok(Taken { threads, mappings, maps, report })
 }
 
@@ -196,7 +197,8 @@ fn write(request: &Request, taken: Taken) -> Result<(Vec<u8>, Report), DumpError
 
 fn build(request: &Request, taken: &Taken, modules: &[Module]) -> io::Result<Vec<u8>> {
     use MINIDUMP_STREAM_TYPE as Type;
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
     let mut out = Buffer::default();
     let mut streams: Vec<(u32, MINIDUMP_LOCATION_DESCRIPTOR)> = Vec::new();
     // Set at the end.
@@ -237,8 +239,7 @@ fn build(request: &Request, taken: &Taken, modules: &[Module]) -> io::Result<Vec
         out.bytes(&tid.to_le_bytes());
         out.bytes(&u64::from(rva).to_le_bytes());
     }
-    let names =
-        MINIDUMP_LOCATION_DESCRIPTOR { data_size: out.place() - names_at, rva: names_at };
+    let names = MINIDUMP_LOCATION_DESCRIPTOR { data_size: out.place() - names_at, rva: names_at };
     streams.push((Type::ThreadNamesStream as u32, names));
     let list = modules.iter().map(|m| module(&mut out, m)).collect();
     streams.push((Type::ModuleListStream as u32, out.list(list)?));
@@ -324,7 +325,8 @@ pub(crate) fn reason(request: &Request) -> String {
 fn context(registers: &Registers) -> CONTEXT_AMD64 {
     let g = &registers.general;
     let mut context = CONTEXT_AMD64 {
-        context_flags: (ContextFlagsAmd64::CONTEXT_AMD64_FULL | ContextFlagsAmd64::CONTEXT_AMD64_SEGMENTS).bits(),
+        context_flags: (ContextFlagsAmd64::CONTEXT_AMD64_FULL | ContextFlagsAmd64::CONTEXT_AMD64_SEGMENTS)
+            .bits(),
         r15: g[0],
         r14: g[1],
         r13: g[2],
@@ -426,13 +428,20 @@ mod tests {
 
     #[test]
     fn a_stack_is_where_its_pointer_is_or_just_above() {
-        let all = [mapping(0x1000, 0x2000, false), mapping(0x2000, 0x9000, true), mapping(0x40_0000, 0x50_0000, true)];
+        let all = [
+            mapping(0x1000, 0x2000, false),
+            mapping(0x2000, 0x9000, true),
+            mapping(0x40_0000, 0x50_0000, true),
+        ];
         assert_eq!(stack_of(&all, 0x3000).map(|(m, from)| (m.start, from)), Some((0x2000, 0x2f80)));
         assert_eq!(stack_of(&all, 0x2010).map(|(m, from)| (m.start, from)), Some((0x2000, 0x2000)));
-        assert_eq!(stack_of(&all, 0x1800).map(|(m, from)| (m.start, from)), Some((0x2000, 0x2000)), "overflow");
+        assert_eq!(
+            stack_of(&all, 0x1800).map(|(m, from)| (m.start, from)),
+            Some((0x2000, 0x2000)),
+            "overflow"
+        );
         assert_eq!(stack_of(&all, 0x10_0000), None, "too far below the next one");
         assert_eq!(stack_of(&all, 0x60_0000), None);
         assert_eq!(stack_of(&[], 0), None);
     }
-
 }

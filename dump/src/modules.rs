@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use object::Endianness;
 use object::elf::{FileHeader64, PT_NOTE};
 use object::read::elf::{FileHeader, ProgramHeader};
-use object::Endianness;
 
 use crate::maps::Mapping;
 use crate::memory::read;

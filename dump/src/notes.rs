@@ -134,14 +134,13 @@ mod tests {
         let mut at = 0;
         let mut kinds = Vec::new();
         while at < notes.bytes.len() {
-            let number = |i: usize| {
-                u32::from_le_bytes(notes.bytes[at + i..at + i + 4].try_into().unwrap())
-            };
+            let number = |i: usize| u32::from_le_bytes(notes.bytes[at + i..at + i + 4].try_into().unwrap());
             let (name, len, kind) = (number(0), number(4), number(8));
             kinds.push((kind, len));
             at += 12 + name.next_multiple_of(4) as usize + len.next_multiple_of(4) as usize;
         }
-        let lens: Vec<u32> = kinds.iter().filter(|(k, len)| *k == PRSTATUS && *len > 100).map(|(_, len)| *len).collect();
+        let lens: Vec<u32> =
+            kinds.iter().filter(|(k, len)| *k == PRSTATUS && *len > 100).map(|(_, len)| *len).collect();
         assert_eq!(lens, [336, 336]);
         assert_eq!(kinds.iter().filter(|(k, len)| *k == FPREGSET && *len == 512).count(), 2);
         assert!(kinds.contains(&(PRPSINFO, 136)));

@@ -74,7 +74,8 @@ pub(crate) fn explain(pid: u32, error: &io::Error) -> DumpError {
         let of = by_status.unwrap_or_default();
         format!("it belongs to user {of}; run this command as that user, or as root")
     } else if owner.is_some_and(|uid| uid != me) && me != 0 {
-        "it has more rights than this user (set-uid, or it forbade to be looked at); run this command as root".into()
+        "it has more rights than this user (set-uid, or it forbade to be looked at); run this command as root"
+            .into()
     } else {
         match scope.trim() {
             "1" => "/proc/sys/kernel/yama/ptrace_scope is 1, so only its parent may; run this command as root, or let \

@@ -14,11 +14,10 @@ use crate::draft::invalid;
 const MAX_HEAD: u64 = 32 << 20;
 /// First bytes, that say how long the program headers are.
 const HEADER: u64 = 64;
-const FILE: u32 = 0x4649_4c45;
 /// Names of the general registers of x86_64, in the order of the notes.
 const NAMES: [&str; 27] = [
-    "r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi", "orig", "rip",
-    "cs", "eflags", "rsp", "ss", "fsbase", "gsbase", "ds", "es", "fs", "gs",
+    "r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi",
+    "orig", "rip", "cs", "eflags", "rsp", "ss", "fsbase", "gsbase", "ds", "es", "fs", "gs",
 ];
 
 pub(super) fn summary(content: &mut dyn Read) -> io::Result<DumpSummary> {
@@ -29,7 +28,8 @@ pub(super) fn summary(content: &mut dyn Read) -> io::Result<DumpSummary> {
         .and_then(|h| Some((h.endian().ok()?, h)))
         .filter(|(endian, h)| h.e_type(*endian) == elf::ET_CORE)
         .map(|(endian, h)| (endian, h.e_phoff(endian), u64::from(h.e_phnum(endian))));
-    let (endian, at, count) = header.ok_or_else(|| invalid("it is no ELF core of 64 bits, or damaged at its beginning"))?;
+    let (endian, at, count) =
+        header.ok_or_else(|| invalid("it is no ELF core of 64 bits, or damaged at its beginning"))?;
     let end = at.saturating_add(count * 56);
     let mut summary = DumpSummary { kind: "whole memory", ..DumpSummary::default() };
     more(content, &mut head, end)?;
@@ -48,7 +48,8 @@ pub(super) fn summary(content: &mut dyn Read) -> io::Result<DumpSummary> {
         }
     }
     memory(endian, &segments, &mut summary);
-    let length = segments.iter().map(|s| s.p_offset(endian).saturating_add(s.p_filesz(endian))).max().unwrap_or(0);
+    let length =
+        segments.iter().map(|s| s.p_offset(endian).saturating_add(s.p_filesz(endian))).max().unwrap_or(0);
     stacks(content, head.len() as u64, endian, &segments, length, &mut summary)?;
     if let Some(facts) = facts {
         summary.add_facts(facts);
@@ -83,8 +84,8 @@ fn notes(
                 summary.name = text.get(..end).map(|name| String::from_utf8_lossy(name).into_owned());
                 summary.pid = u32_at(desc, 24);
             }
-            FILE if name == b"CORE" => files(desc, summary),
-            kind if (name, kind) == NOTE => *facts = Facts::parse(desc),
+            elf::NT_FILE if name == b"CORE" => files(desc, summary),
+            kind if (name, kind.0) == NOTE => *facts = Facts::parse(desc),
             _ => {}
         }
     }
@@ -125,7 +126,9 @@ fn files(desc: &[u8], summary: &mut DumpSummary) {
     let mut names = desc.get(16 + count * 24..).unwrap_or_default().split(|b| *b == 0);
     let mut all: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for place in 0..count {
-        let (Some(start), Some(end)) = (u64_at(desc, 16 + place * 24), u64_at(desc, 24 + place * 24)) else { break };
+        let (Some(start), Some(end)) = (u64_at(desc, 16 + place * 24), u64_at(desc, 24 + place * 24)) else {
+            break;
+        };
         let Some(name) = names.next() else { break };
         let span = all.entry(cut(String::from_utf8_lossy(name).into_owned())).or_insert((start, end));
         *span = (span.0.min(start), span.1.max(end));
@@ -140,7 +143,8 @@ fn files(desc: &[u8], summary: &mut DumpSummary) {
 
 fn memory(endian: Endianness, segments: &[elf::ProgramHeader64<Endianness>], summary: &mut DumpSummary) {
     for segment in segments.iter().filter(|s| s.p_type(endian) == PT_LOAD && s.p_filesz(endian) != 0) {
-        let (start, len, flags) = (segment.p_vaddr(endian), segment.p_filesz(endian), segment.p_flags(endian));
+        let (start, len, flags) =
+            (segment.p_vaddr(endian), segment.p_filesz(endian), segment.p_flags(endian));
         summary.memory_bytes = summary.memory_bytes.saturating_add(len);
         if summary.memory.len() >= MOST {
             summary.more[2] += 1;
@@ -177,7 +181,9 @@ fn stacks(
         let pointer = register(thread, "rsp");
         for segment in segments.iter().filter(|s| s.p_type(endian) == PT_LOAD) {
             let len = segment.p_filesz(endian);
-            let Some(into) = pointer.checked_sub(segment.p_vaddr(endian)).filter(|into| *into < len) else { continue };
+            let Some(into) = pointer.checked_sub(segment.p_vaddr(endian)).filter(|into| *into < len) else {
+                continue;
+            };
             thread.stack_bytes = len - into;
             let top = (len - into).min(TOP as u64) as usize;
             wanted.push((segment.p_offset(endian).saturating_add(into), top, place));

@@ -27,7 +27,8 @@ pub(super) fn summary(content: &mut dyn Read) -> io::Result<DumpSummary> {
         jiff::Timestamp::from_second(i64::from(dump.header.time_date_stamp)).ok().map(|at| at.to_string());
     let mut missing = |what: &str, e: &minidump::Error| summary.notes.push(format!("no {what}: {e}"));
     let system = dump.get_stream::<MinidumpSystemInfo>().map_err(|e| missing("system", &e)).ok();
-    let list = dump.get_stream::<MinidumpModuleList>().map_err(|e| missing("modules", &e)).unwrap_or_default();
+    let list =
+        dump.get_stream::<MinidumpModuleList>().map_err(|e| missing("modules", &e)).unwrap_or_default();
     let threads = dump.get_stream::<MinidumpThreadList<'_>>().map_err(|e| missing("threads", &e)).ok();
     let names = dump.get_stream::<MinidumpThreadNames>().unwrap_or_default();
     let memory = dump.get_memory().unwrap_or_default();
@@ -40,7 +41,8 @@ pub(super) fn summary(content: &mut dyn Read) -> io::Result<DumpSummary> {
         let reason = system.as_ref().map(|s| exception.get_crash_reason(s.os, s.cpu).to_string());
         let at = system.as_ref().map_or(0, |s| exception.get_crash_address(s.os, s.cpu));
         let reason = reason.unwrap_or_else(|| "crash".into());
-        summary.reason = Some(format!("crash: {reason} at {at:#x}, thread {}", exception.get_crashing_thread_id()));
+        summary.reason =
+            Some(format!("crash: {reason} at {at:#x}, thread {}", exception.get_crashing_thread_id()));
     }
     let of = |thread: &MinidumpThread<'_>| {
         let id = thread.raw.thread_id;
@@ -96,10 +98,10 @@ fn describe(
     let context = system.and_then(|system| thread.context(system, None));
     let stack = thread.stack_memory(memory);
     let stack_bytes = stack.as_ref().map_or(0, |stack| stack.size());
-    let mut told = DumpThread { id: thread.raw.thread_id, name, crashed, stack_bytes, ..DumpThread::default() };
+    let mut told =
+        DumpThread { id: thread.raw.thread_id, name, crashed, stack_bytes, ..DumpThread::default() };
     if let Some(context) = context {
-        told.registers =
-            context.valid_registers().map(|(name, value)| (name.to_owned(), value)).collect();
+        told.registers = context.valid_registers().map(|(name, value)| (name.to_owned(), value)).collect();
         // From the stack pointer on: what is below it is over.
         let bytes = stack.as_ref().map_or(&[][..], |stack| {
             let below = context.get_stack_pointer().saturating_sub(stack.base_address());
@@ -129,7 +131,9 @@ fn check_names(bytes: &[u8]) -> io::Result<()> {
     let mut total = 0_u64;
     for entry in 0..count.min(bytes.len() as u64 / 12) {
         let at = directory + entry * 12;
-        let Some((kind, len, start)) = (|| Some((number(at)?, number(at + 4)?, number(at + 8)?)))() else { break };
+        let Some((kind, len, start)) = (|| Some((number(at)?, number(at + 4)?, number(at + 8)?)))() else {
+            break;
+        };
         // Length of a part, where its name is told, and where the lengths of other texts are.
         let (part, name, others): (u64, u64, &[u64]) = match kind as u32 {
             MODULES => (108, 20, &[76, 84]),

@@ -161,8 +161,9 @@ impl DumpSummary {
             }
         }
         let ranges = facts.left_out.into_iter().take(MOST);
-        self.left_out =
-            ranges.map(|range| DumpRange { start: range.start, len: range.len, what: cut(range.why) }).collect();
+        self.left_out = ranges
+            .map(|range| DumpRange { start: range.start, len: range.len, what: cut(range.why) })
+            .collect();
     }
 
     /// The module at an address, and how far into it: `libc.so.6+0x1234`.
@@ -249,7 +250,10 @@ impl DumpSummary {
         }
         if self.more != [0; 3] {
             let [threads, modules, ranges] = self.more;
-            writeln!(out, "\nnot shown: {threads} threads, {modules} modules, {ranges} ranges of memory more")?;
+            writeln!(
+                out,
+                "\nnot shown: {threads} threads, {modules} modules, {ranges} ranges of memory more"
+            )?;
         }
         Ok(())
     }

@@ -3,8 +3,8 @@
 use tracewell_bundle::redact::{self, Known, PseudonymKey, Redacting, Redactor};
 use tracewell_bundle::{DraftWriter, OwnKey, Product, ProductError, Sink, Skipped, Source, Terms, Traces};
 
-use super::dumps::Dumps;
 use super::args::{Create, Level, Part};
+use super::dumps::Dumps;
 use super::{failed, look, sending, store};
 use crate::OK;
 use crate::output::{Failure, Out, note};

@@ -79,7 +79,9 @@ impl<'a> Dumps<'a> {
         let own = tracewell_bundle::dumps::safe_component(name);
         let is_wanted = |dump: &DumpFile| dump.reason == DumpReason::Crash && dump.component == own;
         let all: Vec<DumpFile> = match dumps.list() {
-            Ok(all) => all.into_iter().filter(|dump| is_wanted(dump) && dump.kind == DumpKind::Mini).collect(),
+            Ok(all) => {
+                all.into_iter().filter(|dump| is_wanted(dump) && dump.kind == DumpKind::Mini).collect()
+            }
             Err(e) => {
                 sink.skip(Skipped { what: dumps.path().display().to_string(), why: e.to_string() });
                 return Ok(0);

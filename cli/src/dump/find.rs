@@ -33,7 +33,9 @@ impl Found {
                 || "is no component of this trace directory".into(),
                 |known| format!("is component {}", safe(known)),
             );
-            return Err(Failure::new(format!("process {pid} {is}, not {name}; leave out --component or --pid")));
+            return Err(Failure::new(format!(
+                "process {pid} {is}, not {name}; leave out --component or --pid"
+            )));
         }
         Ok(Self { pid, started: start_ticks(pid), component: known, rings })
     }

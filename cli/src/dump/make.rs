@@ -116,7 +116,12 @@ pub(super) fn make(place: &Place, found: &Found, args: &Dump, out: &mut Out) -> 
 }
 
 /// Writes the dump; how long it is.
-fn fill(writer: &DumpWriter, request: &Request, full: bool, target: &Target) -> Result<(Report, u64), Failure> {
+fn fill(
+    writer: &DumpWriter,
+    request: &Request,
+    full: bool,
+    target: &Target,
+) -> Result<(Report, u64), Failure> {
     let of_dump = |e: DumpError| Failure::new(e.to_string());
     let of_file = |e: io::Error| failed(&target.shown(), &e);
     let mut file = writer.file();

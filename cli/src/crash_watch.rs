@@ -40,7 +40,7 @@ pub(crate) fn run(dir: Option<&Path>, args: &CrashWatch) -> Result<u8, Failure> 
 
 /// Once more, as nobody's child: the component must have none that it does not know of.
 fn start_again(place: &Place, args: &CrashWatch) -> io::Result<()> {
-    sockopt::socket_type(rustix::stdio::stdin())?;
+    sockopt::socket_type(std::io::stdin())?;
     Command::new(std::env::current_exe()?)
         .arg("--dir")
         .arg(place.dirs.base())
@@ -52,7 +52,7 @@ fn start_again(place: &Place, args: &CrashWatch) -> io::Result<()> {
 }
 
 fn watch(place: &Place, args: &CrashWatch) -> io::Result<()> {
-    let socket = rustix::stdio::stdin();
+    let socket = &std::io::stdin();
     sockopt::set_socket_passcred(socket, true)?;
     // Not of the component's terminal, and in nobody's way.
     let _ = rustix::process::setsid();

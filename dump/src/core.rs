@@ -8,10 +8,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use crate::maps::{LeftOut, Mapping, all_is_locked, parse};
-use crate::memory::{PAGE, choose, read};
+use crate::memory::{PAGE, choose, read, wipe};
 use crate::mini::{reason, smaps};
 use crate::notes::Notes;
-use crate::process::{can_dump, thread_name};
+use crate::process::{can_dump, start_texts, thread_name};
 use crate::stop::stop;
 use crate::{DumpError, Facts, Omitted, Registers, Report, Request, ThreadFacts};
 
@@ -232,6 +232,7 @@ fn run(request: &Request, give: &Sender<Message>, take: &Receiver<Vec<u8>>) -> R
     // Whoever takes it may be gone at any time.
     let gone = || DumpError::io("the dump")(io::ErrorKind::BrokenPipe.into());
     give.send(Message::Head(head, len)).map_err(|_| gone())?;
+    let texts = start_texts(pid);
     // Small parts share a piece.
     let (mut piece, mut filled) = (take.recv().map_err(|_| gone())?, 0);
     for part in parts {
@@ -242,8 +243,9 @@ fn run(request: &Request, give: &Sender<Message>, take: &Receiver<Vec<u8>>) -> R
                 (piece, filled) = (take.recv().map_err(|_| gone())?, 0);
             }
             let len = (part.len - at).min((PIECE - filled) as u64) as usize;
-            report.unreadable += read(pid, part.start + at, &mut piece[filled..filled + len])
-                .map_err(|_| DumpError::Ended { pid })?;
+            let to = &mut piece[filled..filled + len];
+            report.unreadable += read(pid, part.start + at, to).map_err(|_| DumpError::Ended { pid })?;
+            wipe(part.start + at, to, texts);
             filled += len;
             at += len as u64;
         }

@@ -9,7 +9,7 @@
 //! Left out of both kinds: rings, all memory that is marked not to be dumped (`MADV_DONTDUMP`, which secrets should be),
 //! all that is locked in memory (`mlock`) unless the process locked everything, memory of devices and shared files. See
 //! [`LeftOut`]. A minidump holds of the memory only the stacks and some bytes of code around where each thread is; neither
-//! kind holds the environment. What a program has copied from a secret to its heap, stack or registers cannot be told
+//! kind holds the arguments and the environment that the process was started with. What a program has copied from a secret to its heap, stack or registers cannot be told
 //! apart from anything else.
 #![deny(unsafe_code)]
 

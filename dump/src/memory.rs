@@ -33,6 +33,15 @@ pub(crate) fn read(pid: u32, address: u64, buffer: &mut [u8]) -> io::Result<u64>
     Ok(unreadable)
 }
 
+/// Wipes what is between two addresses from what was read at `address`.
+pub(crate) fn wipe(address: u64, buffer: &mut [u8], (from, to): (u64, u64)) {
+    let place = |at: u64| (at.saturating_sub(address)).min(buffer.len() as u64) as usize;
+    let (from, to) = (place(from), place(to));
+    if let Some(part) = buffer.get_mut(from..to) {
+        part.fill(0);
+    }
+}
+
 /// What is read of a mapping: ranges, in order.
 pub(crate) fn choose(
     mapping: &Mapping,
@@ -78,4 +87,21 @@ fn present(mapping: &Mapping, pagemap: &File, gap: u64) -> io::Result<Vec<(u64, 
         }
     }
     Ok(ranges)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_between_is_wiped() {
+        for (range, wiped) in
+            [((102, 104), 2..4), ((90, 103), 0..3), ((107, 120), 7..8), ((0, 0), 0..0), ((120, 130), 0..0)]
+        {
+            let mut bytes = [7; 8];
+            wipe(100, &mut bytes, range);
+            let zeros: Vec<usize> = (0..8).filter(|i| bytes[*i] == 0).collect();
+            assert_eq!(zeros, wiped.collect::<Vec<_>>(), "{range:?}");
+        }
+    }
 }

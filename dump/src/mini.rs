@@ -13,9 +13,9 @@ use scroll::ctx::{SizeWith, TryIntoCtx};
 use scroll::{Endian, LE, Pwrite};
 
 use crate::maps::{LeftOut, Mapping, all_is_locked, parse};
-use crate::memory::read;
+use crate::memory::{read, wipe};
 use crate::modules::{Module, modules};
-use crate::process::{can_dump, thread_name};
+use crate::process::{can_dump, start_texts, thread_name};
 use crate::stop::stop;
 use crate::{DumpError, Facts, Omitted, Registers, Report, Request, ThreadFacts, facts};
 
@@ -72,6 +72,7 @@ fn take(request: &Request) -> Result<Taken, DumpError> {
     let smaps = smaps(pid)?;
     let mappings = parse(&smaps);
     let locked = all_is_locked(&mappings);
+    let texts = start_texts(pid);
     let all = stopped.threads();
     let most = (STACKS / all.len().max(1) as u64).clamp(LEAST, STACK);
     let mut report = Report::default();
@@ -90,6 +91,7 @@ fn take(request: &Request) -> Result<Taken, DumpError> {
         let mut bytes_of = |start: u64, end: u64| {
             let mut bytes = vec![0; usize::try_from(end.checked_sub(start)?).ok()?];
             report.unreadable += read(pid, start, &mut bytes).ok()?;
+            wipe(start, &mut bytes, texts);
             report.memory += bytes.len() as u64;
             Some((start, bytes))
         };

@@ -26,6 +26,16 @@ pub fn start_ticks(pid: u32) -> Option<u64> {
     stat(pid)?.get(19)?.parse().ok()
 }
 
+/// Where the arguments and the environment lie that the process was started with: above its main stack. Both may hold
+/// passwords, and neither is needed.
+pub(crate) fn start_texts(pid: u32) -> (u64, u64) {
+    let Some(stat) = stat(pid) else { return (0, 0) };
+    let of = |place: usize| stat.get(place).and_then(|field| field.parse::<u64>().ok()).filter(|at| *at != 0);
+    let places = [of(45), of(46), of(47), of(48)];
+    let all = || places.iter().flatten().copied();
+    (all().min().unwrap_or(0), all().max().unwrap_or(0))
+}
+
 /// Refuses what cannot be dumped whoever asks. Permission shows only when it is tried.
 ///
 /// # Errors

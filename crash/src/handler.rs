@@ -11,7 +11,7 @@ use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use crate::{InstallError, MAGIC, MESSAGE, READY};
 
@@ -27,9 +27,13 @@ static SOCKET: AtomicI32 = AtomicI32::new(-1);
 static CRASHED: AtomicI32 = AtomicI32::new(0);
 /// Its report was sent, and answered or not.
 static REPORTED: AtomicBool = AtomicBool::new(false);
-/// The actions that were there before: function and flags.
-static PREVIOUS: [(AtomicUsize, AtomicI32); SIGNALS.len()] =
-    [const { (AtomicUsize::new(libc::SIG_DFL), AtomicI32::new(0)) }; SIGNALS.len()];
+/// The actions that were there before.
+struct Actions(UnsafeCell<[libc::sigaction; SIGNALS.len()]>);
+// SAFETY: each is written once, in `handle_from_now`, before the handler of its signal is installed (`install` runs once in a
+// process), and only read after.
+unsafe impl Sync for Actions {}
+// SAFETY: all-zero actions are valid: the default action, an empty mask.
+static PREVIOUS: Actions = Actions(UnsafeCell::new(unsafe { std::mem::zeroed() }));
 
 /// The message, which is not on the stack: after an overflow there is little.
 struct Message(UnsafeCell<[u8; MESSAGE]>);
@@ -141,7 +145,7 @@ fn own_stack() {
 fn handle_from_now(signal: libc::c_int) -> io::Result<()> {
     let place = SIGNALS.iter().position(|s| *s == signal).unwrap_or(0);
     // SAFETY: all-zero actions are valid (default action, empty mask). The handler has the signature that SA_SIGINFO asks
-    // for and lives as long as the program; what it does is async-signal-safe (see the module).
+    // for and lives as long as the program; what it does is async-signal-safe (see the module). PREVIOUS: see there.
     let done = unsafe {
         let mut before: libc::sigaction = std::mem::zeroed();
         let mut ours: libc::sigaction = std::mem::zeroed();
@@ -150,8 +154,7 @@ fn handle_from_now(signal: libc::c_int) -> io::Result<()> {
         libc::sigfillset(&raw mut ours.sa_mask);
         let asked = libc::sigaction(signal, std::ptr::null(), &raw mut before);
         // Before ours can run.
-        PREVIOUS[place].0.store(before.sa_sigaction, Ordering::Relaxed);
-        PREVIOUS[place].1.store(before.sa_flags, Ordering::Release);
+        (&mut *PREVIOUS.0.get())[place] = before;
         asked == 0 && libc::sigaction(signal, &raw const ours, std::ptr::null_mut()) == 0
     };
     if done { Ok(()) } else { Err(io::Error::last_os_error()) }
@@ -172,6 +175,7 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *
         match CRASHED.compare_exchange(0, tid, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => {
                 report(tid, signal, code, at as u64, context);
+                step_back(signal);
                 REPORTED.store(true, Ordering::Release);
             }
             // A handler after ours crashed, or ended the process by abort.
@@ -183,6 +187,24 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *
     }
     // SAFETY: as above.
     unsafe { *errno = before };
+}
+
+/// Takes our handler away from all signals but this one, whose turn it still is: there is nothing more to report, and a
+/// handler after ours that ends the process by abort must not come back to us, on an alternate stack that is nearly full.
+fn step_back(but: libc::c_int) {
+    // SAFETY: written before any handler was installed, see `Actions`.
+    let previous = unsafe { &*PREVIOUS.0.get() };
+    for (signal, before) in SIGNALS.into_iter().zip(previous).filter(|(signal, _)| *signal != but) {
+        // SAFETY: an all-zero action is valid and is written by the call; `before` was given by the kernel.
+        unsafe {
+            let mut now: libc::sigaction = std::mem::zeroed();
+            let asked = libc::sigaction(signal, std::ptr::null(), &raw mut now);
+            // Somebody who came after us stays, and passes on to us.
+            if asked == 0 && now.sa_sigaction == handle as *const () as usize {
+                libc::sigaction(signal, before, std::ptr::null_mut());
+            }
+        }
+    }
 }
 
 fn wait_for_report() {
@@ -279,8 +301,11 @@ fn registers(_context: *mut libc::c_void, _to: &mut [u8]) {}
 /// Does what would have been done without us.
 fn pass_on(signal: libc::c_int, code: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let place = SIGNALS.iter().position(|s| *s == signal).unwrap_or(0);
-    let flags = PREVIOUS[place].1.load(Ordering::Acquire);
-    let previous = PREVIOUS[place].0.load(Ordering::Relaxed);
+    // SAFETY: written before this handler was installed, see `Actions`.
+    let (previous, flags) = unsafe {
+        let before = &(&*PREVIOUS.0.get())[place];
+        (before.sa_sigaction, before.sa_flags)
+    };
     // Sent by a process, or by abort; not by a fault.
     let is_sent = code <= 0;
     match previous {

@@ -54,6 +54,10 @@ pub(crate) fn choose(
         let is_head = mapping.offset == 0 && mapping.present != 0;
         return Ok(if is_head { Ok(vec![(mapping.start, PAGE)]) } else { Err(LeftOut::Unchanged) });
     }
+    if mapping.path == b"[vdso]" {
+        // The kernel's own library, the same for all: debuggers want it whole.
+        return Ok(Ok(vec![(mapping.start, mapping.len())]));
+    }
     if mapping.present == 0 {
         return Ok(Err(LeftOut::Unused));
     }

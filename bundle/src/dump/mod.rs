@@ -295,3 +295,6 @@ fn size(bytes: u64) -> String {
 pub(crate) fn write(kind: Kind, content: &mut dyn Read, out: &mut dyn Write) -> io::Result<()> {
     DumpSummary::read(kind, content)?.write_text(out)
 }
+
+#[cfg(test)]
+mod tests;

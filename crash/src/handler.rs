@@ -32,8 +32,10 @@ struct Actions(UnsafeCell<[libc::sigaction; SIGNALS.len()]>);
 // SAFETY: each is written once, in `handle_from_now`, before the handler of its signal is installed (`install` runs once in a
 // process), and only read after.
 unsafe impl Sync for Actions {}
-// SAFETY: all-zero actions are valid: the default action, an empty mask.
-static PREVIOUS: Actions = Actions(UnsafeCell::new(unsafe { std::mem::zeroed() }));
+static PREVIOUS: Actions = {
+    // SAFETY: all-zero actions are valid: the default action, an empty mask.
+    Actions(UnsafeCell::new(unsafe { std::mem::zeroed() }))
+};
 
 /// The message, which is not on the stack: after an overflow there is little.
 struct Message(UnsafeCell<[u8; MESSAGE]>);
@@ -166,8 +168,12 @@ extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *
     // SAFETY: as above.
     let before = unsafe { *errno };
     let is_fault = code > 0;
-    // SAFETY: as above; for a fault (a code above 0) of these signals the address is set.
-    let at = if is_fault && signal != libc::SIGABRT { unsafe { (*info).si_addr().addr() } } else { 0 };
+    let at = if is_fault && signal != libc::SIGABRT {
+        // SAFETY: as above; for a fault (a code above 0) of these signals the address is set.
+        unsafe { (*info).si_addr().addr() }
+    } else {
+        0
+    };
     let is_repaired = signal == libc::SIGBUS && code == libc::BUS_ADRERR && tracewell::repair_bus_error(at);
     if !is_repaired {
         // SAFETY: takes nothing and changes nothing.

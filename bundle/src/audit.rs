@@ -23,7 +23,7 @@ pub struct AuditEntry {
     pub at: String,
     /// Who, by number.
     pub uid: u32,
-    /// What was done: `enable`, `disable`, `request`, `bundle`, `view`, `seal`, `consent`, `send`, `receipt`, `delete`.
+    /// What was done: `enable`, `disable`, `request`, `bundle`, `view`, `seal`, `consent`, `send`, `receipt`, `delete`, `dump`.
     pub what: String,
     /// To what, and how.
     pub detail: String,

@@ -71,6 +71,8 @@ pub(crate) enum Command {
     Request(crate::request::RequestArgs),
     /// Prepare what support asked for, look at it, seal it, and send it if you agree
     Bundle(crate::bundle::args::Bundle),
+    /// Dump the memory of a component, for support; list the dumps, also those that crashes left
+    Dump(crate::dump::args::Dump),
     /// Save what processes that were killed left in memory
     Collect(Collect),
     /// Delete what was recorded
@@ -83,6 +85,8 @@ pub(crate) enum Command {
         /// For which shell
         shell: clap_complete::Shell,
     },
+    #[command(hide = true)]
+    CrashWatch(crate::crash_watch::CrashWatch),
     #[command(hide = true)]
     DemoComponent(DemoComponent),
 }
@@ -261,7 +265,7 @@ pub(crate) struct Demo {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Deletes finished sessions and the rings that dead processes left. What a running process records into is never touched, and
+Deletes finished sessions, the rings that dead processes left, bundles and memory dumps. What a running process records into is never touched, and
 settings stay. Without --yes nothing is deleted.
 
 Examples:

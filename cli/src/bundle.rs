@@ -2,6 +2,7 @@
 
 pub(crate) mod args;
 mod create;
+mod dumps;
 mod look;
 mod sealing;
 mod sending;

@@ -11,9 +11,11 @@ mod bundle;
 mod collect;
 mod completions;
 mod coverage;
+mod crash_watch;
 mod demo;
 mod demo_component;
 mod disable;
+mod dump;
 mod elsewhere;
 mod enable;
 mod explain;
@@ -76,6 +78,8 @@ fn run(args: Args, out: &mut Out) -> Result<u8, Failure> {
             "the demo works in a private temporary directory of its own; leave out --dir (TMPDIR says where it is made)",
         )),
         Command::Demo(demo) => demo::demo(&demo, out),
+        Command::Dump(args) => dump::dump(dir, &args, out),
+        Command::CrashWatch(args) => crash_watch::run(dir, &args),
         Command::Bundle(bundle) => bundle::bundle(dir, &bundle, out),
         Command::Collect(collect) => collect::collect(dir, &collect, out),
         Command::Audit { json } => audit_file::show(dir, json, out),

@@ -62,6 +62,7 @@ impl Place {
                 b"settings.toml",
                 b"sessions",
                 b"bundles",
+                b"dumps",
                 b"keys",
                 b"audit.jsonl",
             ]

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use tracewell::dirs::{Dirs, is_session_name};
+use tracewell_bundle::dumps::{DumpFile, Dumps};
 use tracewell_bundle::{Folder, Store};
 use tracewell_schema::format::hex;
 
@@ -26,6 +27,7 @@ struct Plan {
     folders: Vec<RingFolder>,
     /// Prepared for support: copies of what was recorded.
     bundles: Vec<Folder>,
+    dumps: Vec<DumpFile>,
     kept: Vec<(PathBuf, String)>,
     /// Where rings were looked for.
     roots: Vec<PathBuf>,
@@ -35,13 +37,17 @@ struct Plan {
 
 impl Plan {
     fn is_empty(&self) -> bool {
-        self.sessions.is_empty() && self.folders.is_empty() && self.bundles.is_empty()
+        self.sessions.is_empty()
+            && self.folders.is_empty()
+            && self.bundles.is_empty()
+            && self.dumps.is_empty()
     }
 
     fn bytes(&self) -> u64 {
         let sessions: u64 = self.sessions.iter().map(Session::bytes).sum();
         let bundles: u64 = self.bundles.iter().map(Folder::bytes).sum();
-        sessions + self.folders.iter().map(|f| f.bytes).sum::<u64>() + bundles
+        let dumps: u64 = self.dumps.iter().map(|d| d.len).sum();
+        sessions + self.folders.iter().map(|f| f.bytes).sum::<u64>() + bundles + dumps
     }
 }
 
@@ -59,7 +65,11 @@ pub(crate) fn purge(dir: Option<&Path>, args: &args::Purge, out: &mut Out) -> Re
         let verb = if args.yes { "Deleting" } else { "These would be deleted" };
         let folders = plan.sessions.len() + plan.folders.len() + plan.bundles.len();
         let folders = count(folders as u64, "folder");
-        out.line(format_args!("{verb}: {} in {folders}", size(plan.bytes())))?;
+        let dumps = match plan.dumps.len() {
+            0 => String::new(),
+            n => format!(" and {}", count(n as u64, "memory dump")),
+        };
+        out.line(format_args!("{verb}: {} in {folders}{dumps}", size(plan.bytes())))?;
         for session in &plan.sessions {
             let files = count(session.segments.len() as u64, "segment");
             out.line(format_args!("  session {} ({files}, {})", safe(&session.path), size(session.bytes())))?;
@@ -70,6 +80,10 @@ pub(crate) fn purge(dir: Option<&Path>, args: &args::Purge, out: &mut Out) -> Re
         for bundle in &plan.bundles {
             out.line(format_args!("  bundle  {} ({})", safe(bundle.path()), size(bundle.bytes())))?;
         }
+    }
+    for dump in &plan.dumps {
+        let path = Dumps::new(place.dirs.base()).path().join(&dump.name);
+        out.line(format_args!("  dump    {} ({})", safe(path), size(dump.len)))?;
     }
     for (path, why) in &plan.kept {
         out.line(format_args!("Stays: {} ({why})", safe(path)))?;
@@ -92,6 +106,13 @@ pub(crate) fn purge(dir: Option<&Path>, args: &args::Purge, out: &mut Out) -> Re
         audit_file::note(&place, "delete", &format!("bundle {}: purged", bundle.name()));
         bundle.remove().map_err(|e| unusable(&path, &e))?;
     }
+    let dumps = Dumps::new(place.dirs.base());
+    for dump in plan.dumps.drain(..) {
+        audit_file::note(&place, "delete", &format!("memory dump {}: purged", dump.name));
+        dumps.remove(&dump).map_err(|e| unusable(&dumps.path().join(&dump.name), &e))?;
+    }
+    // Only if it is empty: another's file in it stays.
+    let _ = std::fs::remove_dir(dumps.path());
     delete(&place, &mut plan, out)?;
     Ok(OK)
 }
@@ -106,6 +127,8 @@ fn plan(place: &Place) -> Result<Plan, Failure> {
     for name in store.list().map_err(|e| unusable(dirs.base(), &e))? {
         plan.bundles.push(store.open(&name).map_err(|e| unusable(dirs.base(), &e))?);
     }
+    let dumps = Dumps::new(dirs.base());
+    plan.dumps = dumps.list().map_err(|e| unusable(dumps.path(), &e))?;
     let mut live = BTreeSet::new();
     let sessions = segments::sessions(&dirs.sessions()).map_err(|e| unusable(&dirs.sessions(), &e))?;
     for folder in rings.folders {

@@ -334,6 +334,7 @@ fn places(report: &mut Report, dirs: &Dirs, sessions: &[Session], folders: &[Rin
             Err(e) => report.notes.push(format!("{}: {e}{}", path.display(), advice(&e))),
         }
     }
+    dumps(report, dirs);
     let current = report.session.as_ref().map(|s| s.folder.clone());
     for session in sessions {
         let path = session.path.display().to_string();
@@ -371,6 +372,25 @@ fn places(report: &mut Report, dirs: &Dirs, sessions: &[Session], folders: &[Rin
             files: folder.rings.len(),
             note: Some(format!("{note}; {} bytes not yet in a segment", folder.waiting())),
         });
+    }
+}
+
+/// Memory dumps: each can hold anything.
+fn dumps(report: &mut Report, dirs: &Dirs) {
+    let dumps = tracewell_bundle::dumps::Dumps::new(dirs.base());
+    match dumps.list() {
+        Ok(all) if all.is_empty() => {}
+        Ok(all) => report.places.push(PlaceReport {
+            kind: "dumps",
+            path: dumps.path().display().to_string(),
+            bytes: all.iter().map(|dump| dump.len).sum(),
+            files: all.len(),
+            note: Some(
+                "memory of components; `tracewell dump --list` shows them, `tracewell purge` removes them"
+                    .into(),
+            ),
+        }),
+        Err(e) => report.notes.push(format!("{}: {e}{}", dumps.path().display(), advice(&e))),
     }
 }
 

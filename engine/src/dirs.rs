@@ -6,6 +6,7 @@
 //! BASE/ring-roots         every RINGS that components of this BASE have used
 //! BASE/sessions/NAME/     one folder of segments a session
 //! BASE/bundles/NAME/      what was prepared for support; BASE/keys/ the user's key for it (bundle/)
+//! BASE/dumps/             memory dumps (bundle/)
 //! BASE/audit.jsonl        what commands did (bundle/)
 //! RINGS/COMPONENT-PID-..  one ring folder a process, on tmpfs
 //! ```

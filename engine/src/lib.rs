@@ -64,6 +64,8 @@ mod real {
     pub use crate::clock::Clock;
     pub use crate::config::WhenFull;
     pub use crate::error::{AttachError, FlushError};
+    #[doc(hidden)]
+    pub use crate::sigbus::repair_bus_error;
     pub use crate::stats::Stats;
     pub use crate::thread::SignalScope;
     pub use crate::tracer::{Builder, Guard, Tracer};

@@ -14,7 +14,7 @@
 
 use std::io;
 use std::sync::Once;
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering};
 
 /// Mappings that can be guarded at a time: two of each ring. Beyond it a ring is as it is without the handler.
 const RANGES: usize = 8192;
@@ -89,12 +89,23 @@ impl Drop for Guarded {
 static PREVIOUS: AtomicUsize = AtomicUsize::new(libc::SIG_DFL);
 static PREVIOUS_FLAGS: AtomicI32 = AtomicI32::new(0);
 
+/// A component of this process asked to survive.
+static IS_ASKED: AtomicBool = AtomicBool::new(false);
+
+/// For a handler of SIGBUS (`BUS_ADRERR`) that was installed after ours and comes first: puts memory of our own in the place
+/// of the mapping that `address` is in, if it is one of ours and a component asked to survive
+/// ([`crate::Builder::survive_bus_errors`]). False: it is somebody else's fault. Async-signal-safe.
+pub fn repair_bus_error(address: usize) -> bool {
+    IS_ASKED.load(Ordering::Relaxed) && TABLE.iter().any(|range| range.repair(address))
+}
+
 /// Installs the handler, once in a process.
 ///
 /// # Errors
 /// If the kernel refuses.
 pub(crate) fn install() -> io::Result<()> {
     static ONCE: Once = Once::new();
+    IS_ASKED.store(true, Ordering::Relaxed);
     let mut result = Ok(());
     ONCE.call_once(|| {
         // SAFETY: all-zero actions are valid (default action, empty mask). The handler has the signature that

@@ -4,6 +4,7 @@ use tracewell_bundle::redact::{self, Known, PseudonymKey, Redacting, Redactor};
 use tracewell_bundle::{DraftWriter, OwnKey, Product, ProductError, Sink, Skipped, Source, Terms, Traces};
 
 use super::args::{Create, Level, Part};
+use super::dumps::Dumps;
 use super::{failed, look, sending, store};
 use crate::OK;
 use crate::output::{Failure, Out, note};
@@ -105,17 +106,18 @@ fn not_collected(args: &Create) -> Vec<String> {
     let mut all = Vec::new();
     all.extend(wants(args, Part::Os).then(|| "operating-system information".to_owned()));
     all.extend(wants(args, Part::Files).then(|| "the product's files".to_owned()));
-    all.extend(args.dump.iter().map(|name| format!("a minidump of {name}")));
-    all.extend(args.full_dump.iter().map(|name| format!("the memory of {name}")));
     all.extend(args.files.iter().map(|pattern| format!("files {pattern}")));
     all
 }
 
 /// What was asked for, in the order in which it is collected.
-fn sources(place: &Place, args: &Create) -> Vec<Box<dyn Source>> {
-    let mut all: Vec<Box<dyn Source>> = Vec::new();
+fn sources<'a>(place: &'a Place, args: &Create) -> Vec<Box<dyn Source + 'a>> {
+    let mut all: Vec<Box<dyn Source + 'a>> = Vec::new();
     if wants(args, Part::Trace) {
         all.push(Box::new(Traces::new(place.dirs.base())));
+    }
+    if !args.dump.is_empty() || !args.full_dump.is_empty() {
+        all.push(Box::new(Dumps::new(place, &args.dump, &args.full_dump)));
     }
     all
 }

@@ -19,6 +19,7 @@ mod draft;
 mod keys;
 mod manifest;
 mod member;
+pub mod os;
 mod product;
 mod readable;
 pub mod redact;

@@ -21,6 +21,7 @@ mod interrupt;
 mod made;
 mod measure;
 mod names;
+mod os;
 mod output;
 mod place;
 mod progress;

@@ -98,6 +98,16 @@ impl Context {
         })
     }
 
+    /// Notes that something of other users could not be had.
+    pub(super) fn refused(&self, what: &str, of: &str) {
+        let why = if rustix::process::geteuid().is_root() {
+            format!("permission denied: even root may not see {of} here")
+        } else {
+            format!("permission denied: to see {of}, run it as root")
+        };
+        self.problem(what, &why);
+    }
+
     /// Notes what could not be had.
     pub(super) fn problem(&self, what: &str, why: &str) {
         let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
@@ -179,6 +189,11 @@ impl Context {
             }
             Err(_) => None,
         }
+    }
+
+    /// The lines of one that has several.
+    pub(super) fn lines(&self, path: &str) -> Option<Vec<String>> {
+        self.value(path).map(|text| text.lines().map(|line| line.trim().replace('\t', " ")).collect())
     }
 
     /// The same as a number.

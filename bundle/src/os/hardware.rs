@@ -32,6 +32,7 @@ pub(super) const GROUP: Group = Group {
         field("/data/machine/product_uuid", "device"),
         field("/data/machine/board_asset_tag", "device"),
         field("/data/machine/chassis_asset_tag", "device"),
+        field("/data/machine/bios_version", "version"),
         field("/data/disks/*/serial", "device"),
         field("/data/disks/*/wwid", "device"),
         field("/data/file_systems/*/source", "path"),

@@ -169,6 +169,7 @@ fn cell(value: &Value) -> String {
         Value::Bool(false) => "no".into(),
         Value::Number(number) => number.to_string(),
         Value::String(text) => text.clone(),
+        Value::Array(items) if items.is_empty() => "none".into(),
         Value::Array(items) if is_simple(value) => {
             items.iter().map(cell).collect::<Vec<_>>().join(", ")
         }
@@ -219,12 +220,7 @@ pub fn write_text(blocks: &[Block], out: &mut dyn Write) -> io::Result<()> {
 
 fn table_text(columns: &[String], rows: &[Vec<String>], out: &mut dyn Write) -> io::Result<()> {
     let names: Vec<String> = columns.iter().map(|c| safe(c)).collect();
-    let mut widths: Vec<usize> = names.iter().map(|n| n.chars().count()).collect();
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(safe(cell).chars().count());
-        }
-    }
+    let widths: Vec<usize> = names.iter().enumerate().map(|(at, name)| width_of(name, at, rows)).collect();
     if widths.iter().sum::<usize>() + 2 * widths.len() > WIDTH {
         return records(&names, rows, out);
     }
@@ -240,6 +236,17 @@ fn table_text(columns: &[String], rows: &[Vec<String>], out: &mut dyn Write) -> 
         line(&row.iter().map(|cell| safe(cell)).collect::<Vec<_>>())?;
     }
     Ok(())
+}
+
+/// As wide as nearly all cells of a column: a few long ones push their line out rather than widen all.
+fn width_of(name: &str, column: usize, rows: &[Vec<String>]) -> usize {
+    let mut widths: Vec<usize> =
+        rows.iter().map(|row| row.get(column).map_or(0, |cell| safe(cell).chars().count())).collect();
+    widths.sort_unstable();
+    let usual = widths.get(widths.len() * 19 / 20).copied().unwrap_or(0);
+    let longest = widths.last().copied().unwrap_or(0);
+    let width = if longest <= usual + 8 { longest } else { usual };
+    width.max(name.chars().count())
 }
 
 /// What is too wide for a table: each row as its facts.

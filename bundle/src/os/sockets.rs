@@ -64,10 +64,7 @@ fn holders(context: &Context) -> HashMap<u64, Holder> {
         }
     }
     if refused != 0 {
-        context.problem(
-            "/proc/*/fd",
-            &format!("permission denied for {refused} processes of other users: which sockets are theirs needs root"),
-        );
+        context.refused("/proc/*/fd", &format!("which sockets {refused} processes have"));
     }
     all
 }

@@ -118,7 +118,8 @@ fn times(context: &Context) -> Value {
     // The oldest file that an installation makes and nobody changes.
     let installed = ["/var/log/installer", "/root/anaconda-ks.cfg", "/lost+found", "/etc/machine-id"]
         .iter()
-        .find_map(|path| context.root().stat_target(path).ok().and_then(|stat| modified(&stat)));
+        .find_map(|path| context.root().stat_target(path).ok().filter(|stat| stat.st_mtime > 0))
+        .and_then(|stat| modified(&stat));
     let is_synchronized = context.root().has("/run/systemd/timesync/synchronized");
     json!({
         "booted_at": boot,
@@ -169,13 +170,13 @@ fn desktop(context: &Context) -> Value {
 fn limits(context: &Context) -> Value {
     let sys = |name: &str| context.value(&format!("/proc/sys/{name}"));
     json!({
-        "open_files": sys("fs/file-nr"),
+        "open_files": context.lines("/proc/sys/fs/file-nr"),
         "inotify_watches": sys("fs/inotify/max_user_watches"),
         "inotify_instances": sys("fs/inotify/max_user_instances"),
         "processes": sys("kernel/pid_max"),
         "threads": sys("kernel/threads-max"),
         "load": context.value("/proc/loadavg"),
-        "pressure_memory": context.value("/proc/pressure/memory"),
-        "pressure_io": context.value("/proc/pressure/io"),
+        "pressure_memory": context.lines("/proc/pressure/memory"),
+        "pressure_io": context.lines("/proc/pressure/io"),
     })
 }

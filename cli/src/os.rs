@@ -14,8 +14,7 @@ use crate::{OK, bundle};
 /// `tracewell collect os`.
 pub(crate) fn collect(args: &CollectOs, out: &mut Out) -> Result<u8, Failure> {
     let product = bundle::product(args.product.as_deref())?;
-    let options =
-        Options { product: product.map(|p| p.name), only: args.only.clone(), ..Options::default() };
+    let options = Options { product: product.map(|p| p.name), only: args.only.clone(), ..Options::default() };
     let documents = os::collect(&options, |_| ())
         .map_err(|e| Failure::new(format!("the computer cannot be looked at: {e}")))?;
     match &args.output {
@@ -54,7 +53,8 @@ fn to_file(documents: &[Document], json: bool, path: &Path) -> Result<(), Failur
         };
         Failure::new(format!("{}: {e}{advice}", safe(path)))
     };
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|e| failed(&e))?;
+    let file =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|e| failed(&e))?;
     let mut file = BufWriter::new(file);
     let written = write(documents, json, &mut file).and_then(|()| file.flush());
     written.map_err(|e| {

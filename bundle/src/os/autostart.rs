@@ -155,8 +155,17 @@ fn cron(context: &Context) -> Value {
 
 /// Scripts that run at boot, at login or when the network changes.
 fn scripts(context: &Context) -> Value {
-    let mut paths: Vec<String> =
-        ["/etc/rc.local", "/etc/rc.d/rc.local", "/etc/profile", "/etc/bash.bashrc", "/etc/zsh/zshrc", "/etc/environment", "/etc/ld.so.preload"].map(str::to_owned).into();
+    let mut paths: Vec<String> = [
+        "/etc/rc.local",
+        "/etc/rc.d/rc.local",
+        "/etc/profile",
+        "/etc/bash.bashrc",
+        "/etc/zsh/zshrc",
+        "/etc/environment",
+        "/etc/ld.so.preload",
+    ]
+    .map(str::to_owned)
+    .into();
     for folder in [
         "/etc/profile.d",
         "/etc/X11/Xsession.d",
@@ -222,14 +231,20 @@ fn shell_files(context: &Context) -> Value {
 /// Programs that a message on the bus starts.
 fn bus_activation(context: &Context) -> Value {
     let mut all = Vec::new();
-    for (scope, folder) in [
-        ("system", "/usr/share/dbus-1/system-services"),
-        ("session", "/usr/share/dbus-1/services"),
-    ] {
+    for (scope, folder) in
+        [("system", "/usr/share/dbus-1/system-services"), ("session", "/usr/share/dbus-1/services")]
+    {
         activation_in(context, context.root(), folder, scope, None, &mut all);
     }
     for home in context.in_time("homes", context.homes()) {
-        activation_in(context, &home.tree, ".local/share/dbus-1/services", "session", Some(&home.user), &mut all);
+        activation_in(
+            context,
+            &home.tree,
+            ".local/share/dbus-1/services",
+            "session",
+            Some(&home.user),
+            &mut all,
+        );
     }
     Value::Array(all)
 }

@@ -22,13 +22,14 @@ pub(super) const GROUP: Group = Group {
         field("/data/firefox/*/profile", "text"),
         field("/data/firefox/*/path", "path"),
         field("/data/firefox/*/source", "url"),
-        field("/data/firefox/*/version", "version"),
-        field("/data/firefox/*/browser_version", "version"),
+        field("/data/firefox/*/id", "public"),
+        field("/data/firefox/*/version", "public"),
+        field("/data/firefox/*/browser_version", "public"),
         field("/data/chromium/*/user", "user"),
         field("/data/chromium/*/profile", "text"),
         field("/data/chromium/*/path", "path"),
-        field("/data/chromium/*/version", "version"),
-        field("/data/chromium/*/browser_version", "version"),
+        field("/data/chromium/*/version", "public"),
+        field("/data/chromium/*/browser_version", "public"),
         field("/data/native_hosts/*/user", "user"),
         field("/data/native_hosts/*/path", "path"),
         field("/data/native_hosts/*/program", "path"),
@@ -53,10 +54,10 @@ fn native_hosts(context: &Context) -> Value {
         hosts_in(context, context.root(), folder, None, &mut all);
     }
     for home in context.in_time("homes", context.homes()) {
-        let folders = chromium::ROOTS
-            .iter()
-            .map(|(_, root)| format!("{root}/NativeMessagingHosts"))
-            .chain([".mozilla/native-messaging-hosts".to_owned(), ".config/mozilla/native-messaging-hosts".to_owned()]);
+        let folders = chromium::ROOTS.iter().map(|(_, root)| format!("{root}/NativeMessagingHosts")).chain([
+            ".mozilla/native-messaging-hosts".to_owned(),
+            ".config/mozilla/native-messaging-hosts".to_owned(),
+        ]);
         for folder in folders {
             hosts_in(context, &home.tree, &folder, Some(&home.user), &mut all);
         }
@@ -84,10 +85,17 @@ fn hosts_in(context: &Context, tree: &Tree, folder: &str, user: Option<&str>, al
 
 /// Policies that an administrator has set: their names, and what they say of extensions.
 fn policies(context: &Context) -> Value {
-    let mut paths: Vec<String> = ["/etc/firefox/policies/policies.json", "/usr/lib/firefox/distribution/policies.json", "/usr/lib/firefox-esr/distribution/policies.json", "/usr/lib64/firefox/distribution/policies.json"]
-        .map(str::to_owned)
-        .into();
-    for browser in ["/etc/opt/chrome", "/etc/chromium", "/etc/chromium-browser", "/etc/brave", "/etc/opt/edge"] {
+    let mut paths: Vec<String> = [
+        "/etc/firefox/policies/policies.json",
+        "/usr/lib/firefox/distribution/policies.json",
+        "/usr/lib/firefox-esr/distribution/policies.json",
+        "/usr/lib64/firefox/distribution/policies.json",
+    ]
+    .map(str::to_owned)
+    .into();
+    for browser in
+        ["/etc/opt/chrome", "/etc/chromium", "/etc/chromium-browser", "/etc/brave", "/etc/opt/edge"]
+    {
         for kind in ["managed", "recommended"] {
             paths.extend(files_in(context, context.root(), &format!("{browser}/policies/{kind}"), ".json"));
         }

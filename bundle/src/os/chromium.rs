@@ -91,8 +91,9 @@ fn settings(context: &Context, home: &Home, profile: &str) -> HashMap<String, Se
         let Some(content) = context.read(&home.tree, &path, MAX_SETTINGS) else { continue };
         match serde_json::from_slice::<Settings>(&content.bytes) {
             Ok(settings) => all.extend(settings.extensions.settings),
-            Err(e) => context
-                .problem(&home.tree.shown(&path), &format!("it is of a form that is not known: {e}")),
+            Err(e) => {
+                context.problem(&home.tree.shown(&path), &format!("it is of a form that is not known: {e}"))
+            }
         }
     }
     all
@@ -223,7 +224,8 @@ fn merged(home: &Home, id: &str, folder: &str, found: Value, setting: Option<&Se
     all["disable_reasons"] = setting.disable_reasons.clone();
     all["from_store"] = setting.from_webstore.clone();
     all["location"] = json!(setting.location.as_i64().map(location));
-    all["installed_at"] = json!(time_of(&setting.first_install_time).or_else(|| time_of(&setting.install_time)));
+    all["installed_at"] =
+        json!(time_of(&setting.first_install_time).or_else(|| time_of(&setting.install_time)));
     all["updated_at"] = json!(time_of(&setting.install_time));
     all["private_browsing"] = setting.incognito.clone();
     all["blocklist_state"] = setting.blacklist_state.clone();

@@ -14,17 +14,23 @@ use crate::member::Personal;
 pub(super) const GROUP: Group = Group {
     name: "clients",
     title: "Browsers and mail clients",
-    sections: &[("programs", programs), ("packages", of_packages), ("mozilla", mozilla), ("profiles", profiles), ("defaults", defaults)],
+    sections: &[
+        ("programs", programs),
+        ("packages", of_packages),
+        ("mozilla", mozilla),
+        ("profiles", profiles),
+        ("defaults", defaults),
+    ],
     personal: &[
         field("/data/programs/*/user", "user"),
         field("/data/programs/*/path", "path"),
         field("/data/programs/*/command", "path"),
-        field("/data/packages/*/version", "version"),
-        field("/data/mozilla/*/version", "version"),
+        field("/data/packages/*/version", "public"),
+        field("/data/mozilla/*/version", "public"),
         field("/data/profiles/*/user", "user"),
         field("/data/profiles/*/profile", "text"),
         field("/data/profiles/*/path", "path"),
-        field("/data/profiles/*/version", "version"),
+        field("/data/profiles/*/version", "public"),
         field("/data/defaults/*/user", "user"),
     ],
     holds: &[Personal::UserName, Personal::Path, Personal::Program],
@@ -143,10 +149,12 @@ fn programs_in(context: &Context, tree: &Tree, folder: &str, user: Option<&str>,
 fn of_packages(context: &Context) -> Value {
     let found = packages::dpkg_versions(context, &PACKAGES);
     if found.is_empty() && !context.root().has("/var/lib/dpkg/status") {
-        context.problem("/var/lib/dpkg/status", "not found; the group `packages` lists those of other systems");
+        context
+            .problem("/var/lib/dpkg/status", "not found; the group `packages` lists those of other systems");
         return Value::Null;
     }
-    let all = found.into_iter().map(|(name, version)| json!({"name": name, "version": version, "source": "dpkg"}));
+    let all =
+        found.into_iter().map(|(name, version)| json!({"name": name, "version": version, "source": "dpkg"}));
     Value::Array(all.collect())
 }
 
@@ -202,7 +210,13 @@ fn profiles(context: &Context) -> Value {
                 }));
             }
         }
-        for (product, folder) in [("Evolution", ".config/evolution"), ("KMail", ".config/kmail2rc"), ("Geary", ".config/geary"), ("Claws Mail", ".claws-mail"), ("Mutt", ".muttrc")] {
+        for (product, folder) in [
+            ("Evolution", ".config/evolution"),
+            ("KMail", ".config/kmail2rc"),
+            ("Geary", ".config/geary"),
+            ("Claws Mail", ".claws-mail"),
+            ("Mutt", ".muttrc"),
+        ] {
             if let Ok(stat) = home.tree.stat(folder) {
                 let path = home.tree.shown(folder);
                 all.push(json!({"user": home.user, "product": product, "path": path, "last_used": modified(&stat)}));
@@ -215,7 +229,11 @@ fn profiles(context: &Context) -> Value {
 /// What opens web pages and mail: the system's choice, and each user's.
 fn defaults(context: &Context) -> Value {
     let mut all = Vec::new();
-    for path in ["/etc/xdg/mimeapps.list", "/usr/share/applications/mimeapps.list", "/usr/share/applications/gnome-mimeapps.list"] {
+    for path in [
+        "/etc/xdg/mimeapps.list",
+        "/usr/share/applications/mimeapps.list",
+        "/usr/share/applications/gnome-mimeapps.list",
+    ] {
         if let Some(text) = context.text(path) {
             all.extend(choices(&text).map(|found| json!({"from": path, "handlers": found})));
         }
@@ -223,7 +241,9 @@ fn defaults(context: &Context) -> Value {
     for home in context.in_time("homes", context.homes()) {
         for path in [".config/mimeapps.list", ".local/share/applications/mimeapps.list"] {
             if let Some(text) = context.text_of(&home.tree, path) {
-                all.extend(choices(&text).map(|found| json!({"user": home.user, "from": path, "handlers": found})));
+                all.extend(
+                    choices(&text).map(|found| json!({"user": home.user, "from": path, "handlers": found})),
+                );
             }
         }
     }

@@ -43,10 +43,10 @@ pub(super) fn queues(context: &Context) -> Result<Value, String> {
             "make_and_model": get("printer-make-and-model"),
             "state": group.get("printer-state").map(state),
             "reasons": get("printer-state-reasons"),
-            "accepting": get("printer-is-accepting-jobs"),
-            "shared": get("printer-is-shared"),
-            "jobs": get("queued-job-count"),
-            "temporary": get("printer-is-temporary"),
+            "accepting": group.get("printer-is-accepting-jobs").map(value),
+            "shared": group.get("printer-is-shared").map(value),
+            "jobs": group.get("queued-job-count").map(value),
+            "temporary": group.get("printer-is-temporary").map(value),
             "formats": group.get("document-format-supported").map(list),
         })
     });
@@ -64,8 +64,7 @@ fn ask(context: &Context) -> std::io::Result<Vec<u8>> {
         "POST / HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/ipp\r\nContent-Length: {}\r\n\r\n",
         request.len()
     );
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(&request)?;
+    stream.write_all(&[head.as_bytes(), &request].concat())?;
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER).read_to_end(&mut answer)?;
     let wrong = |what: &str| std::io::Error::other(format!("CUPS answers something else: {what}"));
@@ -81,6 +80,14 @@ fn ask(context: &Context) -> std::io::Result<Vec<u8>> {
 
 fn text(attribute: &IppAttribute) -> String {
     attribute.value().to_string()
+}
+
+fn value(attribute: &IppAttribute) -> Value {
+    match attribute.value() {
+        IppValue::Boolean(yes) => json!(yes),
+        IppValue::Integer(number) => json!(number),
+        other => json!(other.to_string()),
+    }
 }
 
 fn list(attribute: &IppAttribute) -> Vec<String> {

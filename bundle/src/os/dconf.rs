@@ -14,7 +14,10 @@ const MAX_DEPTH: usize = 8;
 const MAX_LIST: usize = 500;
 
 /// Keys and values of a database, as far as `wanted` says yes to a key.
-pub(super) fn read(bytes: &[u8], wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, Value)>, &'static str> {
+pub(super) fn read(
+    bytes: &[u8],
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<(String, Value)>, &'static str> {
     const DAMAGED: &str = "it is damaged, or of a form that is not known";
     // Databases of computers with another byte order are not met.
     if !bytes.starts_with(b"GVariant") || number(bytes, 8) != Some(0) {
@@ -175,7 +178,8 @@ pub(super) mod tests {
             ("/org/b/not", &[1], "b"),
         ]);
         let all = read(&bytes, |key| key.starts_with("/org/a/")).unwrap();
-        let get = |name: &str| all.iter().find(|(key, _)| key.ends_with(name)).map(|(_, v)| v.clone()).unwrap();
+        let get =
+            |name: &str| all.iter().find(|(key, _)| key.ends_with(name)).map(|(_, v)| v.clone()).unwrap();
         assert_eq!(all.len(), 6);
         assert_eq!(get("/on"), json!(true));
         assert_eq!(get("/name"), json!("x y"));

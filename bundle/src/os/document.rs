@@ -53,7 +53,8 @@ pub struct RanAs {
 pub struct PersonalField {
     /// `*` stands for any key or place.
     pub path: &'static str,
-    /// `user`, `user-id`, `host`, `url`, `mail`, `device`, `path`, or `text` for anything else.
+    /// `user`, `user-id`, `host`, `url`, `mail`, `device`, `path`, `public` (not personal, whatever it looks like), or
+    /// `text` for anything else.
     pub kind: &'static str,
 }
 

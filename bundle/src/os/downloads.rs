@@ -104,7 +104,11 @@ fn listing(context: &Context, home: &Home, folder: &str, only_programs: bool) ->
                 return None;
             }
             let mut sha256 = None;
-            if is_program && stat.st_size <= MAX_HASHED && hashed + stat.st_size <= MAX_ALL_HASHED && !context.is_late() {
+            if is_program
+                && stat.st_size <= MAX_HASHED
+                && hashed + stat.st_size <= MAX_ALL_HASHED
+                && !context.is_late()
+            {
                 hashed += stat.st_size;
                 sha256 = hash(context, home, &path);
             }
@@ -136,7 +140,8 @@ fn listing(context: &Context, home: &Home, folder: &str, only_programs: bool) ->
 }
 
 /// Types of which the hash is of interest.
-const PROGRAMS: [&str; 6] = ["elf", "windows program", "script", "debian package", "rpm package", "java archive"];
+const PROGRAMS: [&str; 6] =
+    ["elf", "windows program", "script", "debian package", "rpm package", "java archive"];
 
 /// What a file is by how it begins.
 fn kind_of(home: &Home, path: &str) -> Option<&'static str> {

@@ -17,7 +17,7 @@ pub(super) const GROUP: Group = Group {
     title: "Drivers",
     sections: &[("modules", modules), ("bus_drivers", bus_drivers), ("dkms", dkms), ("settings", settings)],
     personal: &[
-        field("/data/modules/*/version", "version"),
+        field("/data/modules/*/version", "public"),
         field("/data/modules/*/parameters/*", "path"),
         field("/data/settings/*/lines/*", "path"),
     ],
@@ -31,7 +31,8 @@ fn modules(context: &Context) -> Value {
     let loaded = table(context, context.root(), "/proc/modules", |b| KernelModules::from_read(b));
     let known = context.list("/sys/module");
     if loaded.is_none() {
-        context.problem("/proc/modules", "not found: the kernel loads no modules; what is built in is listed");
+        context
+            .problem("/proc/modules", "not found: the kernel loads no modules; what is built in is listed");
     }
     if known.is_empty() {
         context.problem("/sys/module", "not found");
@@ -140,7 +141,8 @@ fn dkms(context: &Context) -> Value {
 
 /// What is set about loading modules: blacklists, options, what is loaded at boot.
 fn settings(context: &Context) -> Value {
-    let folders = ["/etc/modprobe.d", "/etc/modules-load.d", "/usr/lib/modprobe.d", "/usr/lib/modules-load.d"];
+    let folders =
+        ["/etc/modprobe.d", "/etc/modules-load.d", "/usr/lib/modprobe.d", "/usr/lib/modules-load.d"];
     let mut paths: Vec<String> =
         folders.iter().flat_map(|folder| files_in(context, context.root(), folder, ".conf")).collect();
     paths.push("/etc/modules".into());

@@ -12,7 +12,13 @@ use crate::member::Personal;
 pub(super) const GROUP: Group = Group {
     name: "file_manager_extensions",
     title: "Extensions of file managers",
-    sections: &[("libraries", libraries), ("actions", actions), ("shell", shell), ("previews", previews), ("search", search)],
+    sections: &[
+        ("libraries", libraries),
+        ("actions", actions),
+        ("shell", shell),
+        ("previews", previews),
+        ("search", search),
+    ],
     personal: &[
         field("/data/libraries/*/owner", "user"),
         field("/data/libraries/*/path", "path"),
@@ -196,8 +202,12 @@ fn search(context: &Context) -> Value {
         let get = |key: &str| ini.get("Shell Search Provider", key);
         all.push(json!({"host": "GNOME Shell", "path": path, "desktop_id": get("DesktopId"), "bus_name": get("BusName")}));
     }
-    for entry in context.list("/usr/share/krunner/dbusplugins").into_iter().filter(|e| e.kind != EntryKind::Folder) {
-        all.push(json!({"host": "KRunner", "path": format!("/usr/share/krunner/dbusplugins/{}", entry.name)}));
+    for entry in
+        context.list("/usr/share/krunner/dbusplugins").into_iter().filter(|e| e.kind != EntryKind::Folder)
+    {
+        all.push(
+            json!({"host": "KRunner", "path": format!("/usr/share/krunner/dbusplugins/{}", entry.name)}),
+        );
     }
     Value::Array(all)
 }

@@ -32,7 +32,7 @@ pub(super) const GROUP: Group = Group {
         field("/data/machine/product_uuid", "device"),
         field("/data/machine/board_asset_tag", "device"),
         field("/data/machine/chassis_asset_tag", "device"),
-        field("/data/machine/bios_version", "version"),
+        field("/data/machine/bios_version", "public"),
         field("/data/disks/*/serial", "device"),
         field("/data/disks/*/wwid", "device"),
         field("/data/file_systems/*/source", "path"),
@@ -218,7 +218,8 @@ fn file_systems(context: &Context) -> Value {
     let mut all = Vec::new();
     for mount in context.in_time("file systems", mounts) {
         let source = mount.mount_source.unwrap_or_default();
-        let is_disk = source.starts_with("/dev/") || ["tmpfs", "zfs", "overlay"].contains(&mount.fs_type.as_str());
+        let is_disk =
+            source.starts_with("/dev/") || ["tmpfs", "zfs", "overlay"].contains(&mount.fs_type.as_str());
         if !is_disk || !seen.insert(mount.majmin.clone()) {
             continue;
         }

@@ -11,7 +11,13 @@ use crate::member::Personal;
 pub(super) const GROUP: Group = Group {
     name: "hosts",
     title: "Hosts file and name resolution",
-    sections: &[("file", hosts_file), ("entries", entries), ("resolver", resolver), ("order", order), ("access", access)],
+    sections: &[
+        ("file", hosts_file),
+        ("entries", entries),
+        ("resolver", resolver),
+        ("order", order),
+        ("access", access),
+    ],
     personal: &[
         field("/data/file/owner", "user"),
         field("/data/entries/*/names", "host"),

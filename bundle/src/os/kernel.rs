@@ -280,24 +280,23 @@ fn bpf(context: &Context) -> Value {
             }
             let info = context.text(&format!("/proc/{pid}/fdinfo/{}", fd.name)).unwrap_or_default();
             let get = |key: &str| {
-                info.lines().find_map(|l| l.strip_prefix(key)).map_or_else(String::new, |v| v.trim().to_owned())
+                info.lines()
+                    .find_map(|l| l.strip_prefix(key))
+                    .map_or_else(String::new, |v| v.trim().to_owned())
             };
             *all.entry((get("prog_type:"), get("prog_tag:"))).or_default() += 1;
         }
     }
-    let programs: Vec<Value> = all
-        .into_iter()
-        .map(|((kind, tag), held)| json!({"type": kind, "tag": tag, "held": held}))
-        .collect();
+    let programs: Vec<Value> =
+        all.into_iter().map(|((kind, tag), held)| json!({"type": kind, "tag": tag, "held": held})).collect();
     let pinned: Vec<String> = context.list("/sys/fs/bpf").into_iter().map(|e| e.name).collect();
     let probes = context.text("/sys/kernel/debug/kprobes/list").map(|text| text.lines().count());
     json!({"programs": programs, "pinned": pinned, "kernel_probes": probes})
 }
 
 fn ipc(context: &Context) -> Value {
-    let segments = table(context, context.root(), "/proc/sysvipc/shm", |b| {
-        procfs::SharedMemorySegments::from_read(b)
-    });
+    let segments =
+        table(context, context.root(), "/proc/sysvipc/shm", |b| procfs::SharedMemorySegments::from_read(b));
     let segments = segments.map(|all| {
         let each = all.0.into_iter().map(|s| {
             json!({"id": s.shmid, "bytes": s.size, "uid": s.uid, "creator_pid": s.cpid, "attached": s.nattch})

@@ -8,6 +8,8 @@
 mod autostart;
 mod browser_extensions;
 mod bus;
+#[cfg(test)]
+mod bus_tests;
 mod chromium;
 mod clients;
 mod context;

@@ -25,11 +25,11 @@ pub(super) const GROUP: Group = Group {
         ("sources", sources),
     ],
     personal: &[
-        field("/data/dpkg/*/version", "version"),
-        field("/data/rpm/*/version", "version"),
-        field("/data/pacman/*/version", "version"),
-        field("/data/apk/*/version", "version"),
-        field("/data/snap/*/version", "version"),
+        field("/data/dpkg/*/version", "public"),
+        field("/data/rpm/*/version", "public"),
+        field("/data/pacman/*/version", "public"),
+        field("/data/apk/*/version", "public"),
+        field("/data/snap/*/version", "public"),
         field("/data/flatpak/*/home_of", "user"),
     ],
     holds: &[Personal::Program, Personal::UserName],
@@ -41,13 +41,21 @@ const MAX_DATABASE: u64 = 64 << 20;
 /// `Key: value` lines up to an empty one; lines that go on begin with a space.
 fn stanzas(text: &str) -> impl Iterator<Item = BTreeMap<&str, &str>> {
     text.split("\n\n").map(|stanza| {
-        stanza.lines().filter(|l| !l.starts_with([' ', '\t'])).filter_map(|l| l.split_once(':')).map(|(k, v)| (k, v.trim())).collect()
+        stanza
+            .lines()
+            .filter(|l| !l.starts_with([' ', '\t']))
+            .filter_map(|l| l.split_once(':'))
+            .map(|(k, v)| (k, v.trim()))
+            .collect()
     })
 }
 
 fn database(context: &Context, path: &str) -> Option<String> {
     let content = context.read(context.root(), path, MAX_DATABASE)?;
-    Some(String::from_utf8(content.bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()))
+    Some(
+        String::from_utf8(content.bytes)
+            .unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()),
+    )
 }
 
 fn dpkg(context: &Context) -> Value {
@@ -60,7 +68,8 @@ fn dpkg(context: &Context) -> Value {
             return None;
         }
         let arch = stanza.get("Architecture").copied().unwrap_or_default();
-        let list = [format!("/var/lib/dpkg/info/{name}.list"), format!("/var/lib/dpkg/info/{name}:{arch}.list")];
+        let list =
+            [format!("/var/lib/dpkg/info/{name}.list"), format!("/var/lib/dpkg/info/{name}:{arch}.list")];
         let installed = list.iter().find_map(|path| context.root().stat(path).ok());
         Some(json!({
             "name": name,
@@ -160,9 +169,8 @@ fn pacman(context: &Context) -> Value {
 fn apk(context: &Context) -> Value {
     let found = ["/lib/apk/db/installed", "/usr/lib/apk/db/installed"];
     let Some(text) = found.iter().find_map(|path| database(context, path)) else { return Value::Null };
-    let all = stanzas(&text).filter_map(|s| {
-        Some(json!({"name": s.get("P")?, "version": s.get("V"), "arch": s.get("A")}))
-    });
+    let all = stanzas(&text)
+        .filter_map(|s| Some(json!({"name": s.get("P")?, "version": s.get("V"), "arch": s.get("A")})));
     json!(all.collect::<Vec<_>>())
 }
 
@@ -232,7 +240,8 @@ fn snap(context: &Context) -> Value {
 
 /// Where packages come from: repositories, without the names and passwords that some addresses have.
 fn sources(context: &Context) -> Value {
-    let mut paths: Vec<String> = vec!["/etc/apt/sources.list".into(), "/etc/pacman.conf".into(), "/etc/apk/repositories".into()];
+    let mut paths: Vec<String> =
+        vec!["/etc/apt/sources.list".into(), "/etc/pacman.conf".into(), "/etc/apk/repositories".into()];
     for (folder, ending) in [
         ("/etc/apt/sources.list.d", ".list"),
         ("/etc/apt/sources.list.d", ".sources"),
@@ -294,7 +303,8 @@ mod tests {
     #[test]
     fn credentials_of_repositories_are_left_out() {
         let text = "deb [signed-by=/a] https://me:geheim@repo.example/debian stable main http://b.example/x";
-        let expected = "deb [signed-by=/a] https://[removed]@repo.example/debian stable main http://b.example/x";
+        let expected =
+            "deb [signed-by=/a] https://[removed]@repo.example/debian stable main http://b.example/x";
         assert_eq!(without_credentials(text), expected);
     }
 }

@@ -14,7 +14,11 @@ pub(super) const GROUP: Group = Group {
     name: "settings_panels",
     title: "Settings panels",
     sections: &[("panels", panels), ("libraries", libraries), ("polkit", polkit)],
-    personal: &[field("/data/panels/*/command", "path"), field("/data/panels/*/user", "user"), field("/data/panels/*/path", "path")],
+    personal: &[
+        field("/data/panels/*/command", "path"),
+        field("/data/panels/*/user", "user"),
+        field("/data/panels/*/path", "path"),
+    ],
     holds: &[Personal::UserName, Personal::Path, Personal::Program],
 };
 
@@ -98,12 +102,8 @@ fn polkit(context: &Context) -> Value {
     let files = files_in(context, context.root(), "/usr/share/polkit-1/actions", ".policy");
     let actions = context.in_time("policies", files).map(|path| {
         let text = context.text(&path).unwrap_or_default();
-        let ids: Vec<&str> = text
-            .split("<action id=\"")
-            .skip(1)
-            .filter_map(|rest| rest.split('"').next())
-            .take(200)
-            .collect();
+        let ids: Vec<&str> =
+            text.split("<action id=\"").skip(1).filter_map(|rest| rest.split('"').next()).take(200).collect();
         json!({"file": stem(&path, ".policy"), "actions": ids})
     });
     let actions: Vec<Value> = actions.collect();

@@ -11,7 +11,13 @@ use crate::member::Personal;
 pub(super) const GROUP: Group = Group {
     name: "printing",
     title: "Printing",
-    sections: &[("server", server), ("queues", queues), ("drivers", drivers), ("programs", programs), ("types", types)],
+    sections: &[
+        ("server", server),
+        ("queues", queues),
+        ("drivers", drivers),
+        ("programs", programs),
+        ("types", types),
+    ],
     personal: &[
         field("/data/queues/*/name", "text"),
         field("/data/queues/*/uri", "url"),
@@ -60,7 +66,8 @@ fn of_file(text: &str) -> Vec<Value> {
     let mut all: Vec<Value> = Vec::new();
     let mut now: Option<Value> = None;
     for line in text.lines().map(str::trim) {
-        if let Some((kind, name)) = line.strip_prefix('<').and_then(|l| l.strip_suffix('>')?.split_once(' ')) {
+        if let Some((kind, name)) = line.strip_prefix('<').and_then(|l| l.strip_suffix('>')?.split_once(' '))
+        {
             now = Some(json!({"name": name, "is_default": kind.starts_with("Default")}));
         } else if line.starts_with("</") {
             all.extend(now.take());
@@ -76,7 +83,8 @@ fn of_file(text: &str) -> Vec<Value> {
                 "Shared" => "shared",
                 _ => continue,
             };
-            let value = if ours == "uri" { super::packages::without_credentials(value) } else { value.to_owned() };
+            let value =
+                if ours == "uri" { super::packages::without_credentials(value) } else { value.to_owned() };
             queue[ours] = json!(value);
         }
     }
@@ -95,7 +103,11 @@ fn drivers(context: &Context) -> Value {
         };
         let filters: Vec<&str> = text
             .lines()
-            .filter(|l| l.starts_with("*cupsFilter:") || l.starts_with("*cupsFilter2:") || l.starts_with("*cupsPreFilter:"))
+            .filter(|l| {
+                l.starts_with("*cupsFilter:")
+                    || l.starts_with("*cupsFilter2:")
+                    || l.starts_with("*cupsPreFilter:")
+            })
             .filter_map(|l| Some(l.split_once(':')?.1.trim().trim_matches('"')))
             .take(50)
             .collect();
@@ -125,7 +137,8 @@ fn programs(context: &Context) -> Value {
             for entry in context.in_time(&folder, entries) {
                 let path = format!("{folder}/{}", entry.name);
                 let Ok(stat) = context.root().stat_target(&path) else { continue };
-                let target = (entry.kind == EntryKind::Link).then(|| context.root().link(&path).ok()).flatten();
+                let target =
+                    (entry.kind == EntryKind::Link).then(|| context.root().link(&path).ok()).flatten();
                 all.push(json!({
                     "kind": kind,
                     "name": entry.name,

@@ -23,8 +23,8 @@ const MAX_CELL: usize = 2000;
 const WIDTH: usize = 130;
 /// What is most looked for stands first.
 const FIRST: [&str; 14] = [
-    "user", "browser", "host", "kind", "name", "id", "package", "protocol", "version", "state", "source", "target",
-    "path", "file",
+    "user", "browser", "host", "kind", "name", "id", "package", "protocol", "version", "state", "source",
+    "target", "path", "file",
 ];
 
 /// A piece of a document.
@@ -41,6 +41,8 @@ pub enum Block {
     Note(String),
     /// Names and what they are.
     Facts(Vec<(String, String)>),
+    /// Lines of text.
+    List(Vec<String>),
     /// Rows of cells.
     Table {
         /// Names of the columns.
@@ -113,12 +115,21 @@ fn is_simple(value: &Value) -> bool {
     }
 }
 
+/// Whether a list of texts is better read line by line.
+fn is_long(value: &Value) -> bool {
+    let texts = value.as_array().into_iter().flatten().filter_map(Value::as_str);
+    is_simple(value) && texts.map(|t| t.len() + 2).sum::<usize>() > WIDTH
+}
+
 fn push(out: &mut Vec<Block>, value: &Value, level: u8) {
     match value {
         Value::Object(members) if members.is_empty() => out.push(Block::Note("nothing".into())),
         Value::Object(members) => object(out, members, level),
         Value::Array(items) if items.is_empty() => out.push(Block::Note("none".into())),
         Value::Array(items) if items.iter().all(Value::is_object) => out.push(table(items)),
+        Value::Array(items) if is_long(value) => {
+            out.push(Block::List(items.iter().take(MAX_ROWS).map(cell).collect()));
+        }
         Value::Null => out.push(Block::Note("not found".into())),
         other => out.push(Block::Note(cell(other))),
     }
@@ -127,7 +138,7 @@ fn push(out: &mut Vec<Block>, value: &Value, level: u8) {
 fn object(out: &mut Vec<Block>, members: &Map<String, Value>, level: u8) {
     let facts: Vec<(String, String)> = members
         .iter()
-        .filter(|(_, value)| is_simple(value) || level > MAX_DEPTH)
+        .filter(|(_, value)| is_simple(value) && !is_long(value) || level > MAX_DEPTH)
         .map(|(key, value)| (key.clone(), cell(value)))
         .collect();
     if !facts.is_empty() {
@@ -136,7 +147,7 @@ fn object(out: &mut Vec<Block>, members: &Map<String, Value>, level: u8) {
     if level > MAX_DEPTH {
         return;
     }
-    for (key, value) in members.iter().filter(|(_, value)| !is_simple(value)) {
+    for (key, value) in members.iter().filter(|(_, value)| !is_simple(value) || is_long(value)) {
         out.push(heading(level, &words(key)));
         push(out, value, level + 1);
     }
@@ -170,9 +181,7 @@ fn cell(value: &Value) -> String {
         Value::Number(number) => number.to_string(),
         Value::String(text) => text.clone(),
         Value::Array(items) if items.is_empty() => "none".into(),
-        Value::Array(items) if is_simple(value) => {
-            items.iter().map(cell).collect::<Vec<_>>().join(", ")
-        }
+        Value::Array(items) if is_simple(value) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
         Value::Object(members) if members.values().all(is_simple) => {
             let each = members.iter().map(|(key, value)| format!("{key} {}", cell(value)));
             each.collect::<Vec<_>>().join(", ")
@@ -201,6 +210,11 @@ pub fn write_text(blocks: &[Block], out: &mut dyn Write) -> io::Result<()> {
                 }
             }
             Block::Note(text) => writeln!(out, "  {}", safe(text))?,
+            Block::List(lines) => {
+                for line in lines {
+                    writeln!(out, "  {}", safe(line))?;
+                }
+            }
             Block::Facts(facts) => {
                 let width = facts.iter().map(|(key, _)| safe(key).chars().count()).max().unwrap_or(0).min(40);
                 for (key, value) in facts {
@@ -301,15 +315,29 @@ mod tests {
         let text = text(&document);
         let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("{part:?} is not in {text}"));
         assert!(at("Hardware\n===") < at("## cpu") && at("## cpu") < at("## memory"), "in the group's order");
-        for part in ["list       a, b", "  name  mac  up\n  eth0  m\n  lo         yes", "not found", "C:\\x", "What could not be had", "permission denied"] {
+        for part in [
+            "list       a, b",
+            "  name  mac  up\n  eth0  m\n  lo         yes",
+            "not found",
+            "C:\\x",
+            "What could not be had",
+            "permission denied",
+        ] {
             at(part);
         }
     }
 
     #[test]
     fn other_documents_are_left_to_who_shows_plain_text() {
-        let deep = format!("{{\"format\":\"{FORMAT}\",\"group\":\"x\",\"data\":{}1{}}}", "[".repeat(500), "]".repeat(500));
-        let many = format!("{{\"format\":\"{FORMAT}\",\"group\":\"x\",\"data\":{{\"a\":[{}1]}}}}", "1,".repeat(MAX_VALUES));
+        let deep = format!(
+            "{{\"format\":\"{FORMAT}\",\"group\":\"x\",\"data\":{}1{}}}",
+            "[".repeat(500),
+            "]".repeat(500)
+        );
+        let many = format!(
+            "{{\"format\":\"{FORMAT}\",\"group\":\"x\",\"data\":{{\"a\":[{}1]}}}}",
+            "1,".repeat(MAX_VALUES)
+        );
         for bad in ["", "{}", "[]", "{\"format\":\"x\",\"group\":\"y\",\"data\":{}}", &deep, &many] {
             assert!(parse(bad.as_bytes()).is_none());
         }

@@ -45,8 +45,7 @@ const MANAGER: &str = "/org/freedesktop/systemd1";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
 /// A unit as `ListUnits` gives it: name, description, load, active and sub state, followed unit, object, job.
-type Listed =
-    (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
+type Listed = (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
 
 fn manager(context: &Context) -> Value {
     let has_systemd = context.root().has("/run/systemd/system");
@@ -226,9 +225,10 @@ fn session_units(context: &Context) -> Value {
     let Some(bus) = Bus::session(context) else { return Value::Null };
     match list_units(&bus) {
         Ok(listed) => {
-            let services = listed.into_iter().filter(|l| l.0.ends_with(".service")).map(|l| {
-                json!({"name": l.0, "description": l.1, "load": l.2, "active": l.3, "sub": l.4})
-            });
+            let services = listed
+                .into_iter()
+                .filter(|l| l.0.ends_with(".service"))
+                .map(|l| json!({"name": l.0, "description": l.1, "load": l.2, "active": l.3, "sub": l.4}));
             json!(services.collect::<Vec<_>>())
         }
         Err(e) => {

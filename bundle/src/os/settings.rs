@@ -33,15 +33,16 @@ pub(super) const GROUP: Group = Group {
         field("/data/product_files/*/owner", "user"),
         field("/data/product_files/*/path", "path"),
         field("/data/product_files/*/lines", "path"),
+        field("/data/proxies/*/user", "user"),
+        field("/data/proxies/*/path", "path"),
         field("/data/proxies/*/value", "url"),
         field("/data/alternatives/*", "path"),
     ],
     holds: &[Personal::UserName, Personal::Path, Personal::Content, Personal::Url, Personal::Address],
 };
 
-/// Keys of dconf that are of general interest: how the computer is reached and what extends the desktop.
-const DCONF: [&str; 8] = [
-    "/system/proxy/",
+/// Keys of dconf that are of general interest: what extends the desktop, and what is forbidden.
+const DCONF: [&str; 7] = [
     "/org/gnome/shell/enabled-extensions",
     "/org/gnome/shell/disabled-extensions",
     "/org/gnome/system/location/enabled",
@@ -50,6 +51,8 @@ const DCONF: [&str; 8] = [
     "/org/gnome/desktop/applications/",
     "/org/gnome/desktop/interface/gtk-theme",
 ];
+/// Where GNOME keeps proxies.
+const PROXY: &str = "/system/proxy/";
 /// Longest database of dconf, and longest file of the product that is read.
 const MAX_DATABASE: u64 = 16 << 20;
 const MAX_PRODUCT_FILE: u64 = 128 << 10;
@@ -57,26 +60,43 @@ const MAX_PRODUCT_FILE: u64 = 128 << 10;
 const MAX_FILES: usize = 300;
 const MAX_DEPTH: usize = 5;
 /// What stands where a secret was.
-const REMOVED: &str = "[removed: its name says that it is secret]";
+const REMOVED: &str = "[removed]";
 
 /// How the product may be called where names have no spaces.
 fn names(context: &Context) -> BTreeSet<String> {
     let Some(product) = &context.system.product else {
-        context.problem("product", "no product file says which product it is; its own settings were not looked for");
+        context.problem(
+            "product",
+            "no product file says which product it is; its own settings were not looked for",
+        );
         return BTreeSet::new();
     };
     let lower = product.to_lowercase();
     let all = ["-", "_", ""].iter().map(|with| lower.split_whitespace().collect::<Vec<_>>().join(with));
     // A name that is a path would lead anywhere.
-    all.chain([product.clone()]).filter(|name| name.len() >= 2 && !name.contains('/') && !name.starts_with('.')).collect()
+    all.chain([product.clone()])
+        .filter(|name| name.len() >= 2 && !name.contains('/') && !name.starts_with('.'))
+        .collect()
 }
 
 /// Whether a name says that its value is nobody's business.
 fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    ["passw", "passphrase", "secret", "token", "apikey", "api-key", "api_key", "private", "credential", "license-key", "license_key"]
-        .iter()
-        .any(|word| name.contains(word))
+    [
+        "passw",
+        "passphrase",
+        "secret",
+        "token",
+        "apikey",
+        "api-key",
+        "api_key",
+        "private",
+        "credential",
+        "license-key",
+        "license_key",
+    ]
+    .iter()
+    .any(|word| name.contains(word))
 }
 
 fn dconf_values(context: &Context) -> Value {
@@ -120,19 +140,16 @@ fn database(
 
 /// KDE keeps settings in files: general ones by a few keys, the product's as a whole.
 fn kde(context: &Context) -> Value {
-    const GENERAL: [(&str, &str, &str); 7] = [
+    const GENERAL: [(&str, &str, &str); 4] = [
         ("kdeglobals", "KDE", "LookAndFeelPackage"),
         ("kdeglobals", "General", "BrowserApplication"),
         ("kdeglobals", "General", "TerminalApplication"),
         ("kdeglobals", "KDE", "SingleClick"),
-        ("kioslaverc", "Proxy Settings", "ProxyType"),
-        ("kioslaverc", "Proxy Settings", "httpProxy"),
-        ("kioslaverc", "Proxy Settings", "httpsProxy"),
     ];
     let products: Vec<String> = names(context).into_iter().map(|name| format!("{name}rc")).collect();
     let mut all = Vec::new();
     for home in context.in_time("homes", context.homes()) {
-        let general = ["kdeglobals".to_owned(), "kioslaverc".to_owned()];
+        let general = ["kdeglobals".to_owned()];
         for file in general.iter().chain(&products) {
             let path = format!(".config/{file}");
             let Some(text) = context.text_of(&home.tree, &path) else { continue };
@@ -141,15 +158,18 @@ fn kde(context: &Context) -> Value {
                 let sections = ini.sections().into_iter();
                 sections
                     .flat_map(|s| ini.section(s).map(move |(key, value)| (format!("{s}/{key}"), value)))
-                    .map(|(key, value)| if is_secret(&key) { (key, json!(REMOVED)) } else { (key, json!(value)) })
+                    .map(
+                        |(key, value)| {
+                            if is_secret(&key) { (key, json!(REMOVED)) } else { (key, json!(value)) }
+                        },
+                    )
                     .collect()
             } else {
                 GENERAL
                     .iter()
                     .filter(|(of, ..)| of == file)
                     .filter_map(|(_, section, key)| {
-                        let value = super::packages::without_credentials(ini.get(section, key)?);
-                        Some((format!("{section}/{key}"), json!(value)))
+                        Some((format!("{section}/{key}"), json!(ini.get(section, key)?)))
                     })
                     .collect()
             };
@@ -255,6 +275,7 @@ fn proxies(context: &Context) -> Value {
             all.push(json!({"path": path, "name": name.trim_start_matches("export "), "value": value}));
         }
     }
+    proxies_of_users(context, &mut all);
     if context.system.is_real {
         for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY"] {
             if let Ok(value) = std::env::var(name) {
@@ -266,6 +287,27 @@ fn proxies(context: &Context) -> Value {
     Value::Array(all)
 }
 
+/// Those of GNOME and KDE.
+fn proxies_of_users(context: &Context, all: &mut Vec<Value>) {
+    let mut databases = Vec::new();
+    for home in context.in_time("homes", context.homes()) {
+        let wanted = |key: &str| key.starts_with(PROXY);
+        database(context, &home.tree, ".config/dconf/user", Some(&home.user), &wanted, &mut databases);
+        let path = ".config/kioslaverc";
+        let text = context.text_of(&home.tree, path).unwrap_or_default();
+        for (name, value) in Ini::parse(&text).section("Proxy Settings").filter(|(name, _)| !is_secret(name))
+        {
+            let value = super::packages::without_credentials(value);
+            all.push(json!({"user": home.user, "path": home.tree.shown(path), "name": name, "value": value}));
+        }
+    }
+    for found in databases {
+        for (name, value) in found["values"].as_object().into_iter().flatten() {
+            all.push(json!({"user": found["user"], "path": found["path"], "name": name, "value": value}));
+        }
+    }
+}
+
 /// Which program each general name stands for.
 fn alternatives(context: &Context) -> Value {
     let folder = "/etc/alternatives";
@@ -275,7 +317,9 @@ fn alternatives(context: &Context) -> Value {
     });
     let all: Map<String, Value> = context
         .in_time(folder, links)
-        .filter_map(|e| Some((e.name.clone(), json!(context.root().link(&format!("{folder}/{}", e.name)).ok()?))))
+        .filter_map(|e| {
+            Some((e.name.clone(), json!(context.root().link(&format!("{folder}/{}", e.name)).ok()?)))
+        })
         .collect();
     Value::Object(all)
 }
@@ -286,7 +330,7 @@ mod tests {
 
     #[test]
     fn secrets_are_left_out_by_name() {
-        assert_eq!(without_secret("Password = hunter2"), format!("Password = {REMOVED}").replace("= [", "= ["));
+        assert_eq!(without_secret("Password = hunter2"), format!("Password = {REMOVED}"));
         assert_eq!(without_secret("api_key: x"), format!("api_key: {REMOVED}"));
         assert_eq!(without_secret("level = debug"), "level = debug");
         assert_eq!(without_secret("url=https://a:b@c/d"), "url=https://[removed]@c/d");

@@ -80,7 +80,13 @@ fn sockets(context: &Context) -> Value {
     let holders = holders(context);
     let mut internet = Vec::new();
     let mut is_any = false;
-    let mut add = |protocol: &str, local: SocketAddr, remote: SocketAddr, state: String, queues: (u32, u32), uid, inode| {
+    let mut add = |protocol: &str,
+                   local: SocketAddr,
+                   remote: SocketAddr,
+                   state: String,
+                   queues: (u32, u32),
+                   uid,
+                   inode| {
         let holder: Option<&Holder> = holders.get(&inode);
         let is_open = !remote.ip().is_unspecified() || remote.port() != 0;
         internet.push(json!({
@@ -152,7 +158,8 @@ fn sockets(context: &Context) -> Value {
 }
 
 fn routes(context: &Context) -> Value {
-    let Some(routes) = table(context, context.root(), "/proc/net/route", |b| RouteEntries::from_read(b)) else {
+    let Some(routes) = table(context, context.root(), "/proc/net/route", |b| RouteEntries::from_read(b))
+    else {
         context.problem("/proc/net/route", "not found, or empty");
         return Value::Null;
     };

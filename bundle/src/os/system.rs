@@ -27,9 +27,8 @@ pub(super) const GROUP: Group = Group {
         field("/data/computer/pretty_host_name", "host"),
         field("/data/computer/machine_id", "device"),
         field("/data/computer/boot_id", "device"),
-        field("/data/kernel/host_name", "host"),
-        field("/data/release/version_id", "version"),
-        field("/data/kernel/release", "version"),
+        field("/data/release/version_id", "public"),
+        field("/data/kernel/release", "public"),
     ],
     holds: &[Personal::HostName, Personal::Device, Personal::UserName, Personal::Path],
 };

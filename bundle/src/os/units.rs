@@ -18,7 +18,8 @@ pub(super) const SYSTEM: [&str; 5] = [
     "/lib/systemd/system",
 ];
 /// Where units lie that every user has.
-pub(super) const ALL_USERS: [&str; 3] = ["/etc/systemd/user", "/usr/local/lib/systemd/user", "/usr/lib/systemd/user"];
+pub(super) const ALL_USERS: [&str; 3] =
+    ["/etc/systemd/user", "/usr/local/lib/systemd/user", "/usr/lib/systemd/user"];
 /// Where a user's own lie, from their home.
 pub(super) const OWN: [&str; 2] = [".config/systemd/user", ".local/share/systemd/user"];
 /// Longest unit file that is looked at.
@@ -49,7 +50,8 @@ impl Units {
                 let path = format!("{folder}/{}", entry.name);
                 if entry.kind == EntryKind::Folder {
                     units.folder(context, tree, &path, &entry.name, &mut drop_ins);
-                } else if TYPES.iter().any(|t| entry.name.ends_with(t)) && !units.files.contains_key(&entry.name)
+                } else if TYPES.iter().any(|t| entry.name.ends_with(t))
+                    && !units.files.contains_key(&entry.name)
                 {
                     let unit = unit(context, tree, &path, entry.kind);
                     units.files.insert(entry.name, unit);

@@ -12,7 +12,7 @@ pub(super) const GROUP: Group = Group {
     name: "updates",
     title: "Updates",
     sections: &[("state", state), ("history", history), ("automatic", automatic)],
-    personal: &[field("/data/history/*/version", "version"), field("/data/history/*/before", "version")],
+    personal: &[field("/data/history/*/version", "public"), field("/data/history/*/before", "public")],
     holds: &[Personal::Program],
 };
 
@@ -23,7 +23,8 @@ const MAX_LOG: u64 = 8 << 20;
 
 fn state(context: &Context) -> Value {
     let changed = |path: &str| context.root().stat_target(path).ok().and_then(|stat| modified(&stat));
-    let waits_for = context.value("/run/reboot-required.pkgs").or_else(|| context.value("/var/run/reboot-required.pkgs"));
+    let waits_for =
+        context.value("/run/reboot-required.pkgs").or_else(|| context.value("/var/run/reboot-required.pkgs"));
     let waits_for: Vec<String> =
         waits_for.map(|text| text.lines().map(str::to_owned).collect()).unwrap_or_default();
     json!({
@@ -63,7 +64,8 @@ fn history(context: &Context) -> Value {
 /// `2026-11-02 10:11:12 upgrade bash:amd64 5.1-2 5.2-1`
 fn dpkg_line(line: &str) -> Option<Value> {
     let parts: Vec<&str> = line.split(' ').collect();
-    let [day, time, action @ ("install" | "upgrade" | "remove" | "purge"), package, before, version] = parts[..]
+    let [day, time, action @ ("install" | "upgrade" | "remove" | "purge"), package, before, version] =
+        parts[..]
     else {
         return None;
     };
@@ -98,7 +100,13 @@ fn automatic(context: &Context) -> Value {
     let apt: Vec<String> = ["/etc/apt/apt.conf.d/20auto-upgrades", "/etc/apt/apt.conf.d/10periodic"]
         .iter()
         .filter_map(|path| context.text(path))
-        .flat_map(|text| text.lines().map(str::trim).filter(|l| l.starts_with("APT::")).map(str::to_owned).collect::<Vec<_>>())
+        .flat_map(|text| {
+            text.lines()
+                .map(str::trim)
+                .filter(|l| l.starts_with("APT::"))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
         .collect();
     let dnf = context.text("/etc/dnf/automatic.conf").map(|text| {
         let ini = super::ini::Ini::parse(&text);

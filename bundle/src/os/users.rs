@@ -70,7 +70,8 @@ impl Users {
     }
 
     fn add(&mut self, root: &Tree, name: &str, uid: u32, home: &str) {
-        if self.homes.len() == MAX_HOMES || self.homes.iter().any(|h| h.tree.shown("") == format!("{home}/")) {
+        if self.homes.len() == MAX_HOMES || self.homes.iter().any(|h| h.tree.shown("") == format!("{home}/"))
+        {
             return;
         }
         match root.home(home) {

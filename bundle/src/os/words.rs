@@ -61,7 +61,12 @@ pub(super) fn files_in(context: &Context, tree: &Tree, folder: &str, ending: &st
 
 /// Names of the folders in a folder.
 pub(super) fn folders_in(context: &Context, tree: &Tree, folder: &str) -> Vec<String> {
-    context.list_of(tree, folder).into_iter().filter(|e| e.kind == EntryKind::Folder).map(|e| e.name).collect()
+    context
+        .list_of(tree, folder)
+        .into_iter()
+        .filter(|e| e.kind == EntryKind::Folder)
+        .map(|e| e.name)
+        .collect()
 }
 
 /// The folder of libraries of each architecture: `/usr/lib/x86_64-linux-gnu`, `/usr/lib64`, `/usr/lib`.

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -112,11 +112,8 @@ fn outcome(context: &Context, value: Option<Value>, took: Duration) -> Outcome {
 /// Waits for the next that ends, as long as none is late.
 fn next(from_them: &Receiver<Done>, running: &[Running], each: Duration) -> Option<Done> {
     let left = running.iter().map(|r| each.saturating_sub(r.since.elapsed())).min().unwrap_or_default();
-    match from_them.recv_timeout(left) {
-        Ok(done) => Some(done),
-        // `run` itself holds a sender: it is never the other reason.
-        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-    }
+    // `run` itself holds a sender: time that is up is the only other end.
+    from_them.recv_timeout(left).ok()
 }
 
 fn start(

@@ -578,3 +578,89 @@ fn the_page_names_what_comes_out() {
         }
     }
 }
+
+#[test]
+fn other_systems_of_packages_and_services_are_read() {
+    let laid = Laid::new();
+    laid.file("etc/passwd", PASSWD);
+    laid.file(
+        "var/lib/pacman/local/bash-5.2-1/desc",
+        "%NAME%\nbash\n\n%VERSION%\n5.2-1\n\n%ARCH%\nx86_64\n\n%INSTALLDATE%\n1767225600\n",
+    );
+    laid.file("lib/apk/db/installed", "P:musl\nV:1.2.5-r0\nA:x86_64\n\nP:zlib\nV:1.3\nA:x86_64\n\n");
+    let app = ".local/share/flatpak/app/org.example.App/x86_64/stable";
+    laid.file(&format!("home/alice.muster/{app}/c0ffee/metadata"), "[Application]\nname=org.example.App\nruntime=org.example.Platform/x86_64/1\n[Context]\nfilesystems=home;\n");
+    laid.link(&format!("home/alice.muster/{app}/active"), "c0ffee");
+    laid.file(
+        "snap/hello/x1/meta/snap.yaml",
+        "name: hello\nversion: '2.10'\napps:\n  version: no\nconfinement: strict\n",
+    );
+    laid.link("snap/hello/current", "x1");
+    laid.file("var/lib/rpm/rpmdb.sqlite", "");
+    laid.file("etc/init.d/guard", "#!/bin/sh\n");
+    fs::set_permissions(laid.at("etc/init.d/guard"), fs::Permissions::from_mode(0o755)).unwrap();
+    laid.link("etc/rc2.d/S02guard", "../init.d/guard");
+    laid.link("etc/rc0.d/K01guard", "../init.d/guard");
+    laid.file("run/guard.pid", "77\n");
+    laid.file("proc/77/comm", "guard");
+    laid.link("etc/runlevels/default/sshd", "/etc/init.d/sshd");
+    laid.link("etc/runlevels/boot/net", "/etc/init.d/net");
+    laid.link("run/openrc/started/sshd", "/etc/init.d/sshd");
+    let all = laid.collect(&["packages", "services"]);
+    let packages = &all[0]["data"];
+    let bash = find(&packages["pacman"], "name", "bash");
+    assert_eq!((&bash["version"], &bash["installed_at"]), (&"5.2-1".into(), &"2026-01-01T00:00:00Z".into()));
+    assert_eq!(find(&packages["apk"], "name", "zlib")["version"], "1.3");
+    assert_eq!(packages["apk"].as_array().unwrap().len(), 2);
+    let flatpak = find(&packages["flatpak"], "name", "org.example.App");
+    assert_eq!((&flatpak["home_of"], &flatpak["commit"]), (&"alice.muster".into(), &"c0ffee".into()));
+    assert_eq!(
+        (&flatpak["runtime"], &flatpak["file_systems"]),
+        (&"org.example.Platform/x86_64/1".into(), &"home;".into())
+    );
+    let snap = find(&packages["snap"], "name", "hello");
+    assert_eq!((&snap["version"], &snap["revision"]), (&"2.10".into(), &"x1".into()));
+    has_error(&all[0], "rpm", "only for this system");
+    let guard = find(&all[1]["data"]["system_v"], "name", "guard");
+    assert_eq!((&guard["started_in_levels"], &guard["runs"]), (&"2".into(), &true.into()));
+    assert_eq!(find(&all[1]["data"]["openrc"], "name", "sshd")["started"], true);
+    assert_eq!(find(&all[1]["data"]["openrc"], "name", "net")["started"], false);
+}
+
+#[test]
+fn where_a_download_came_from_is_told_without_its_query() {
+    let laid = Laid::new();
+    laid.file("etc/passwd", PASSWD);
+    laid.file("home/alice.muster/Downloads/tool.jar", "PK\x03\x04....");
+    let url = b"https://alice:geheim@files.example/tool.jar?token=geheim#x";
+    let path = laid.at("home/alice.muster/Downloads/tool.jar");
+    rustix::fs::setxattr(&path, "user.xdg.origin.url", url, rustix::fs::XattrFlags::empty())
+        .expect("a file system with extended attributes is needed for temporary files");
+    let all = laid.collect(&["downloaded_programs"]);
+    let tool = find(&all[0]["data"]["downloads"][0]["files"], "name", "tool.jar");
+    assert_eq!(
+        (&tool["origin"], &tool["type"]),
+        (&"https://[removed]@files.example/tool.jar".into(), &"java archive".into())
+    );
+    assert_eq!(tool["sha256"].as_str().unwrap().len(), 64);
+}
+
+#[test]
+fn too_much_of_something_is_cut_and_said() {
+    let laid = Laid::new();
+    laid.file("etc/hosts", "10.1.1.1 a\n".repeat(12_345));
+    laid.file("etc/machine-info", format!("PRETTY_HOSTNAME=\"{}\"\n", "x".repeat(20_000)));
+    let long: String = (0..40_000)
+        .map(|i| format!("Package: p{i}\nStatus: install ok installed\nVersion: {}\n\n", "1".repeat(400)))
+        .collect();
+    laid.file("var/lib/dpkg/status", long);
+    let all = laid.collect(&["system", "packages", "hosts"]);
+    let cut = |place: usize| all[place]["cut"].as_array().unwrap().clone();
+    assert_eq!(cut(0), [serde_json::json!({"what": "computer", "left_out": 1})]);
+    let kept = all[1]["data"]["dpkg"].as_array().unwrap().len() as u64;
+    assert!(kept < 10_000 && all[1].to_string().len() < 4 << 20, "{kept}");
+    assert_eq!(cut(1)[0]["what"], "dpkg");
+    let left_out = cut(1)[0]["left_out"].as_u64().unwrap();
+    assert_eq!(kept + left_out, 40_000);
+    assert_eq!(cut(2), [serde_json::json!({"what": "entries", "left_out": 2345})]);
+}

@@ -140,7 +140,7 @@ pub(super) mod tests {
         for (key, value, kind) in entries {
             let key_at = first + data.len();
             data.extend(key.as_bytes());
-            while (first + data.len()) % 8 != 0 {
+            while !(first + data.len()).is_multiple_of(8) {
                 data.push(0);
             }
             let value_at = first + data.len();

@@ -91,7 +91,7 @@ fn without_root_it_collects_what_the_user_may_see_and_says_what_it_could_not() {
         .iter()
         .flat_map(|d| d["errors"].as_array().unwrap().iter().map(|e| format!("{}: {}", e["what"], e["why"])))
         .collect();
-    assert!(!errors.iter().any(|e| e.contains("unexpectedly") || e.contains("given up")), "{errors:#?}");
+    assert!(!errors.iter().any(|e| e.contains("unexpectedly")), "{errors:#?}");
     let of = |name: &str| all.iter().find(|d| d["group"] == name).unwrap();
     assert!(of("system")["data"]["kernel"]["release"].is_string());
     assert!(of("hardware")["data"]["memory"]["ram_bytes"].as_u64().unwrap() > 0);

@@ -178,10 +178,10 @@ fn a_bus_that_is_silent_or_gone_costs_its_collectors_alone() {
     laid.file("run/dbus/none", "");
     let silent = UnixListener::bind(laid.at("run/dbus/system_bus_socket")).unwrap();
     let only = vec![group("services").unwrap(), group("system").unwrap()];
-    let options = Options { only, each: Duration::from_millis(400), ..laid.options() };
+    let options = Options { only, each: Duration::from_secs(2), ..laid.options() };
     let begun = Instant::now();
     let all = values(&collect(&options, |_| ()).unwrap());
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     let errors = all[1]["errors"].to_string();
     assert!(errors.contains("given up") || errors.contains("timed out"), "{errors}");
     assert!(all[0]["data"]["kernel"].is_object() && all[1]["data"]["system_v"].is_array());

@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn who_hangs_or_fails_costs_nobody_else_anything() {
         let hangs: Collect = |_| {
-            std::thread::sleep(Duration::from_secs(20));
+            std::thread::sleep(Duration::from_secs(60));
             json!("late")
         };
         let fails: Collect = |context| {
@@ -164,10 +164,10 @@ mod tests {
         };
         let works: Collect = |context| json!(context.is_late());
         let jobs = vec![job(hangs), job(works), job(fails), job(hangs), job(works), job(hangs), job(works)];
-        let times = Times { each: Duration::from_millis(300), all: Duration::from_secs(10) };
+        let times = Times { each: Duration::from_secs(2), all: Duration::from_secs(60) };
         let (begun, mut told) = (Instant::now(), 0);
         let outcomes = run(jobs, times, |_| told += 1);
-        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
         assert_eq!(told, 7);
         let values: Vec<_> = outcomes.iter().map(|o| o.value.clone()).collect();
         let works = Some(json!(false));
@@ -183,13 +183,13 @@ mod tests {
     #[test]
     fn all_together_have_an_end() {
         let hangs: Collect = |_| {
-            std::thread::sleep(Duration::from_secs(20));
+            std::thread::sleep(Duration::from_secs(60));
             Value::Null
         };
         let times = Times { each: Duration::from_millis(200), all: Duration::from_millis(300) };
         let begun = Instant::now();
         let outcomes = run((0..20).map(|_| job(hangs)).collect(), times, |_| ());
-        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
         assert_eq!(outcomes.len(), 20);
         assert!(outcomes[19].problems[0].why.contains("not begun"), "{:?}", outcomes[19]);
     }

@@ -39,7 +39,7 @@ impl Laid {
     }
 
     pub(super) fn options(&self) -> Options {
-        Options { root: self.0.path().into(), product: Some("Example Security".into()), ..Options::default() }
+        Options { root: self.0.path().into(), product: Some("Example Security".into()), ..patient() }
     }
 
     pub(super) fn collect(&self, only: &[&str]) -> Vec<Value> {

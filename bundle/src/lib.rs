@@ -22,6 +22,7 @@ mod keys;
 mod manifest;
 mod member;
 mod payload;
+pub mod os;
 mod product;
 mod readable;
 pub mod redact;

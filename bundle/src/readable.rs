@@ -8,21 +8,23 @@ use tracewell_reader::render::escape::push_escaped;
 use tracewell_reader::{Filter, Form, Trace};
 
 use crate::member::Kind;
+use crate::os::readable;
 
 /// Bytes of a binary member that are shown.
 const SHOWN: u64 = 4096;
 /// Longest line of text that is looked at as a whole.
 const MAX_LINE: u64 = 64 << 10;
 
-/// Writes a member as text that no terminal acts on: a trace as its lines, JSON and text as they are, a dump as its
-/// summary, anything else as the bytes it begins with.
+/// Writes a member as text that no terminal acts on: a trace as its lines, operating-system information as tables, a dump as
+/// its summary, text as it is, anything else as the bytes it begins with.
 ///
 /// # Errors
 /// If the member cannot be read, or `out` written.
 pub fn write_readable(kind: Kind, content: &mut dyn Read, out: &mut (dyn Write + Send)) -> io::Result<()> {
     match kind {
         Kind::Segment => segment(content, out),
-        Kind::OsInformation | Kind::Text | Kind::Note => text(content, out),
+        Kind::OsInformation => os_information(content, out),
+        Kind::Text | Kind::Note => text(content, out),
         Kind::Minidump | Kind::Core => crate::dump::write(kind, content, out),
         Kind::Database | Kind::Binary => bytes(content, out),
     }
@@ -41,6 +43,16 @@ fn segment(content: &mut dyn Read, out: &mut (dyn Write + Send)) -> io::Result<(
         out.write_all(summary.to_text().as_bytes())?;
     }
     Ok(())
+}
+
+/// A document of the collectors: as tables; anything else as the text that it is.
+fn os_information(content: &mut dyn Read, out: &mut dyn Write) -> io::Result<()> {
+    let mut document = Vec::new();
+    content.take(readable::MAX_DOCUMENT + 1).read_to_end(&mut document)?;
+    match readable::parse(&document) {
+        Some(blocks) => readable::write_text(&blocks, out),
+        None => text(&mut document.chain(content), out),
+    }
 }
 
 fn text(content: &mut dyn Read, out: &mut dyn Write) -> io::Result<()> {

@@ -8,6 +8,7 @@ use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 use tracewell::settings::{parse_duration, parse_size};
 use tracewell::{Category, Level};
+use tracewell_bundle::os::{self, Group};
 use tracewell_schema::Reduction;
 
 /// Records what the components of a product do, when the user asks for it, and shows it.
@@ -73,7 +74,7 @@ pub(crate) enum Command {
     Bundle(crate::bundle::args::Bundle),
     /// Dump the memory of a component, for support; list the dumps, also those that crashes left
     Dump(crate::dump::args::Dump),
-    /// Save what processes that were killed left in memory
+    /// Save what processes that were killed left in memory; `collect os` shows what support asks of this computer
     Collect(Collect),
     /// Delete what was recorded
     Purge(Purge),
@@ -287,9 +288,13 @@ Examples:
   tracewell collect --once
   tracewell collect --every 10s        as a service
   tracewell collect --once --json      for programs: one object a line, `adopted` or `left`
+  tracewell collect os                 what support asks of this computer
 
 Exit codes: 0 done; 2 an error; 3 something makes no sense and was left.")]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Collect {
+    #[command(subcommand)]
+    pub(crate) what: Option<CollectWhat>,
     /// Look once, and end
     #[arg(long)]
     pub(crate) once: bool,
@@ -299,6 +304,40 @@ pub(crate) struct Collect {
     /// JSON lines
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What else can be collected.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CollectWhat {
+    /// Show operating-system information: hardware, packages, services, extensions, connections, and more
+    Os(CollectOs),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Nothing is sent, and nothing is replaced: this is for your own eyes. `tracewell bundle create` collects the same for
+support, with names and addresses replaced. Each collector has 3 seconds; what it could not have is said. Without root, the
+homes and processes of others stay closed. docs/os-information.md describes every field.
+
+Examples:
+  tracewell collect os | less
+  tracewell collect os --only hardware,services
+  tracewell collect os --only sockets --json | jq .data
+  tracewell collect os --json --output os.jsonl")]
+pub(crate) struct CollectOs {
+    /// For programs: one JSON document a line, for each group
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write to this new file, which only you can read
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+    /// Only these groups
+    #[arg(long, value_name = "GROUP,..", value_delimiter = ',', value_parser = GroupParser)]
+    pub(crate) only: Vec<&'static Group>,
+    /// The product's file, which says whose settings to look at [default: $TRACEWELL_PRODUCT, else
+    /// /etc/tracewell/product.toml]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) product: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -321,6 +360,14 @@ pub(crate) enum Role {
 
 fn category(text: &str) -> Result<Category, String> {
     text.trim().parse()
+}
+
+fn group(text: &str) -> Result<&'static Group, String> {
+    let name = text.trim();
+    os::group(name).ok_or_else(|| {
+        let all: Vec<&str> = os::GROUPS.iter().map(|g| g.name).collect();
+        format!("{name:?} is no group; there are {}", all.join(", "))
+    })
 }
 
 fn level(text: &str) -> Result<Level, String> {
@@ -353,6 +400,7 @@ macro_rules! parser {
 }
 
 parser!(LevelParser, Level, level, Level::ALL.iter().map(|l| l.name()));
+parser!(GroupParser, &'static Group, group, os::GROUPS.iter().map(|g| g.name));
 parser!(CategoryParser, Category, category, Category::ALL.iter().map(|c| c.name()));
 parser!(
     CategoryLevelParser,

@@ -17,6 +17,8 @@ use crate::output::{Failure, Out, advice};
 use crate::place::Place;
 use args::{Bundle, BundleCommand};
 
+pub(crate) use create::product;
+
 /// `tracewell bundle ..`.
 pub(crate) fn bundle(dir: Option<&Path>, args: &Bundle, out: &mut Out) -> Result<u8, Failure> {
     let place = Place::resolve(dir)?;

@@ -10,13 +10,16 @@ use tracewell::adopt::{self, Adopted, Pass, Why};
 use crate::explain::count;
 use crate::output::{Failure, Out, advice, note, number, safe, size};
 use crate::place::{Place, unusable};
-use crate::{INCOMPLETE, OK, args, interrupt};
+use crate::{INCOMPLETE, OK, args, interrupt, os};
 
 /// Between two looks whether somebody asked to stop.
 const TICK: Duration = Duration::from_millis(50);
 
 /// `tracewell collect`.
 pub(crate) fn collect(dir: Option<&Path>, args: &args::Collect, out: &mut Out) -> Result<u8, Failure> {
+    if let Some(args::CollectWhat::Os(what)) = &args.what {
+        return os::collect(what, out);
+    }
     let place = Place::resolve(dir)?;
     interrupt::catch().map_err(|e| Failure::new(format!("signals cannot be caught: {e}")))?;
     let mut teller = Teller { json: args.json, is_service: !args.once, told: HashMap::new() };

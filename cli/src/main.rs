@@ -23,6 +23,7 @@ mod interrupt;
 mod made;
 mod measure;
 mod names;
+mod os;
 mod output;
 mod place;
 mod progress;

@@ -6,11 +6,12 @@ use std::os::unix::fs::PermissionsExt;
 
 use support::Place;
 
-const COMMANDS: [&str; 9] = ["", "enable", "disable", "status", "read", "watch", "demo", "collect", "purge"];
+const COMMANDS: [&str; 10] =
+    ["", "enable", "disable", "status", "read", "watch", "demo", "collect", "collect os", "purge"];
 
 /// The lines below "Examples:", without what is said of them.
 fn examples(place: &Place, command: &str) -> Vec<String> {
-    let args: Vec<_> = [command, "--help"].into_iter().filter(|a| !a.is_empty()).collect();
+    let args: Vec<_> = command.split_whitespace().chain(["--help"]).collect();
     let help = place.run(&args).ok().stdout;
     let after = help.split("Examples:\n").nth(1).unwrap_or_default();
     let lines = after.lines().take_while(|l| !l.trim().is_empty());

@@ -1,7 +1,8 @@
 //! JSON: every text in it, and the fields that a document itself calls personal.
 //!
 //! A document of the operating-system collectors has, at its top, `"personal_fields"`: a list of `{"path": "/network/*/mac",
-//! "kind": "device"}`, where `*` stands for any key or place.
+//! "kind": "device"}`, where `*` stands for any key or place. Kind `public` is not personal: a version that looks like an
+//! address, or an identifier that looks like one of an e-mail. Known names are replaced in it all the same.
 
 use serde_json::Value;
 
@@ -99,9 +100,18 @@ impl Redactor {
             "url" => self.field("url", text).into_owned(),
             "mail" => self.field("from", text).into_owned(),
             "device" => self.pseudonym("id", text),
+            "public" if is_identifier(text) => self.names(text).into_owned(),
             "path" if strict => self.field("path", text).into_owned(),
-            "path" => self.text(text).into_owned(),
+            "path" | "public" => self.text(text).into_owned(),
             _ => self.pseudonym("text", text),
         }
     }
+}
+
+/// Whether a text has the form of a version or an identifier: one word of letters, digits and a few signs.
+fn is_identifier(text: &str) -> bool {
+    let is_good = |b: u8| b.is_ascii_alphanumeric() || b".+~:-_@{}".contains(&b);
+    // More colons are of an address.
+    let colons = text.bytes().filter(|b| *b == b':').count();
+    text.len() <= 128 && colons <= 1 && text.bytes().all(is_good)
 }

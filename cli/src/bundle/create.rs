@@ -1,5 +1,6 @@
 //! `bundle create`: collects into a draft.
 
+use tracewell_bundle::os::{OperatingSystem, Options};
 use tracewell_bundle::redact::{self, Known, PseudonymKey, Redacting, Redactor};
 use tracewell_bundle::{DraftWriter, OwnKey, Product, ProductError, Sink, Skipped, Source, Terms, Traces};
 
@@ -11,7 +12,7 @@ use crate::output::{Failure, Out, note};
 use crate::place::Place;
 
 /// The product's file. None is no obstacle to preparing a bundle by hand.
-pub(super) fn product(given: Option<&std::path::Path>) -> Result<Option<Product>, Failure> {
+pub(crate) fn product(given: Option<&std::path::Path>) -> Result<Option<Product>, Failure> {
     match Product::load(&Product::place(given)) {
         Ok(product) => Ok(Some(product)),
         Err(ProductError::Missing(_)) if given.is_none() => Ok(None),
@@ -70,7 +71,7 @@ pub(super) fn create(place: &Place, args: &Create, out: &mut Out) -> Result<u8, 
             Level::Strict => redact::Level::Strict,
         };
         let mut redactor = Redactor::new(level, PseudonymKey::random()?, Known::of_this_computer());
-        for source in &mut sources(place, args) {
+        for source in &mut sources(place, args, product.as_ref()) {
             note(&format!("collecting {}", source.label()));
             source.collect(&mut Redacting::new(&mut redactor, &mut draft))?;
         }
@@ -104,15 +105,18 @@ fn wants(args: &Create, part: Part) -> bool {
 /// What was asked for and cannot be had.
 fn not_collected(args: &Create) -> Vec<String> {
     let mut all = Vec::new();
-    all.extend(wants(args, Part::Os).then(|| "operating-system information".to_owned()));
     all.extend(wants(args, Part::Files).then(|| "the product's files".to_owned()));
     all.extend(args.files.iter().map(|pattern| format!("files {pattern}")));
     all
 }
 
 /// What was asked for, in the order in which it is collected.
-fn sources<'a>(place: &'a Place, args: &Create) -> Vec<Box<dyn Source + 'a>> {
+fn sources<'a>(place: &'a Place, args: &Create, product: Option<&Product>) -> Vec<Box<dyn Source + 'a>> {
     let mut all: Vec<Box<dyn Source + 'a>> = Vec::new();
+    if wants(args, Part::Os) {
+        let product = product.map(|p| p.name.clone());
+        all.push(Box::new(OperatingSystem::new(Options { product, ..Options::default() })));
+    }
     if wants(args, Part::Trace) {
         all.push(Box::new(Traces::new(place.dirs.base())));
     }

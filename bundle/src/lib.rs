@@ -15,7 +15,9 @@
 
 pub mod audit;
 mod consent;
+mod database;
 mod draft;
+mod files;
 mod keys;
 mod manifest;
 mod member;
@@ -34,6 +36,7 @@ mod unnamed;
 
 pub use consent::{Consent, ConsentProof};
 pub use draft::{Draft, DraftWriter, PRIVATE_MAP};
+pub use files::{FileGroup, FileKind, FileList, Files};
 pub use keys::{Key, OwnKey};
 pub use manifest::{Entry, MANIFEST_FORMAT, MAX_MANIFEST, MAX_MEMBER, MAX_MEMBERS, Manifest, Terms};
 pub use member::{Kind, MemberInfo, MemberName, NameError, Personal, Sink, Skipped, Source};

@@ -14,8 +14,8 @@ const SHOWN: u64 = 4096;
 /// Longest line of text that is looked at as a whole.
 const MAX_LINE: u64 = 64 << 10;
 
-/// Writes a member as text that no terminal acts on: a trace as its lines, JSON and text as they are, anything else as
-/// the bytes it begins with.
+/// Writes a member as text that no terminal acts on: a trace as its lines, JSON and text as they are, a database as
+/// its tables, anything else as the bytes it begins with.
 ///
 /// # Errors
 /// If the member cannot be read, or `out` written.
@@ -23,7 +23,11 @@ pub fn write_readable(kind: Kind, content: &mut dyn Read, out: &mut (dyn Write +
     match kind {
         Kind::Segment => segment(content, out),
         Kind::OsInformation | Kind::Text | Kind::Note => text(content, out),
-        Kind::Database | Kind::Binary | Kind::Minidump | Kind::Core => bytes(content, out),
+        Kind::Database => match crate::database::write_tables(content, out)? {
+            Ok(()) => Ok(()),
+            Err(others) => bytes(&mut others.as_slice().chain(content), out),
+        },
+        Kind::Binary | Kind::Minidump | Kind::Core => bytes(content, out),
     }
 }
 

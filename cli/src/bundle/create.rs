@@ -1,7 +1,10 @@
 //! `bundle create`: collects into a draft.
 
 use tracewell_bundle::redact::{self, Known, PseudonymKey, Redacting, Redactor};
-use tracewell_bundle::{DraftWriter, OwnKey, Product, ProductError, Sink, Skipped, Source, Terms, Traces};
+use tracewell_bundle::{
+    DraftWriter, FileGroup, FileList, Files, OwnKey, Product, ProductError, Sink, Skipped, Source, Terms,
+    Traces,
+};
 
 use super::args::{Create, Level, Part};
 use super::{failed, look, sending, store};
@@ -48,6 +51,13 @@ pub(super) fn create(place: &Place, args: &Create, out: &mut Out) -> Result<u8, 
     let asked = if args.request { Some(of_request(place, args)?) } else { None };
     let args = asked.as_ref().unwrap_or(args);
     let product = product(args.product.as_deref())?;
+    // Read before anything is made: a list that is wrong is told, not left out.
+    let list = match &product {
+        Some(product) if wants(args, Part::Files) => {
+            FileList::of(product).map_err(|e| Failure::of_lines(&e))?
+        }
+        _ => FileList::default(),
+    };
     let now = jiff::Timestamp::now();
     let terms = Terms {
         case: args.case.clone(),
@@ -69,9 +79,13 @@ pub(super) fn create(place: &Place, args: &Create, out: &mut Out) -> Result<u8, 
             Level::Strict => redact::Level::Strict,
         };
         let mut redactor = Redactor::new(level, PseudonymKey::random()?, Known::of_this_computer());
-        for source in &mut sources(place, args) {
+        for source in &mut sources(place, args, list) {
             note(&format!("collecting {}", source.label()));
             source.collect(&mut Redacting::new(&mut redactor, &mut draft))?;
+        }
+        if wants(args, Part::Files) && product.as_ref().is_none_or(|product| product.files.is_none()) {
+            let why = "the product names none: there is no `files` in its product.toml".to_owned();
+            draft.skip(Skipped { what: "the product's files".into(), why });
         }
         for what in not_collected(args) {
             draft.skip(Skipped { what, why: "this version does not collect it yet".into() });
@@ -104,18 +118,25 @@ fn wants(args: &Create, part: Part) -> bool {
 fn not_collected(args: &Create) -> Vec<String> {
     let mut all = Vec::new();
     all.extend(wants(args, Part::Os).then(|| "operating-system information".to_owned()));
-    all.extend(wants(args, Part::Files).then(|| "the product's files".to_owned()));
     all.extend(args.dump.iter().map(|name| format!("a minidump of {name}")));
     all.extend(args.full_dump.iter().map(|name| format!("the memory of {name}")));
-    all.extend(args.files.iter().map(|pattern| format!("files {pattern}")));
     all
 }
 
 /// What was asked for, in the order in which it is collected.
-fn sources(place: &Place, args: &Create) -> Vec<Box<dyn Source>> {
+fn sources(place: &Place, args: &Create, list: FileList) -> Vec<Box<dyn Source>> {
     let mut all: Vec<Box<dyn Source>> = Vec::new();
     if wants(args, Part::Trace) {
         all.push(Box::new(Traces::new(place.dirs.base())));
+    }
+    let mut files = Files::new(place.dirs.base());
+    files.ask(list.files, "the product");
+    if !args.files.is_empty() {
+        let by = if args.request { "support" } else { "you" };
+        files.ask([FileGroup::of_patterns("asked for", &args.files)], by);
+    }
+    if !files.is_empty() {
+        all.push(Box::new(files));
     }
     all
 }

@@ -24,6 +24,8 @@ use super::guard::{Budget, empty, guard, image};
 
 /// How long somebody may hold a lock.
 const BUSY: Duration = Duration::from_secs(5);
+/// How long is waited before a lock is tried again.
+const PAUSE: Duration = Duration::from_millis(1);
 /// How long all of it may take.
 const WHOLE: Duration = Duration::from_secs(60);
 
@@ -158,7 +160,12 @@ impl Copying<'_> {
             return Err(never("it was exchanged for another file meanwhile"));
         }
         guard(&mut connection, Budget(WHOLE)).map_err(|e| failed(&e))?;
-        connection.busy_timeout(BUSY).map_err(|e| failed(&e))?;
+        // Often, since writers that follow closely on each other leave little room between them.
+        let patient = |tries: i32| {
+            std::thread::sleep(PAUSE);
+            PAUSE.saturating_mul(tries.unsigned_abs()) < BUSY
+        };
+        connection.busy_handler(Some(patient)).map_err(|e| failed(&e))?;
         Ok(connection)
     }
 

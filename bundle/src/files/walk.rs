@@ -163,6 +163,9 @@ impl Walk<'_> {
         if !rest.is_empty() {
             return self.below(folder, at, name, rest, depth);
         }
+        if !self.goes_on() {
+            return;
+        }
         let path = at.join(name);
         match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => {}

@@ -17,6 +17,7 @@ pub mod audit;
 mod consent;
 mod database;
 mod draft;
+pub mod expiry;
 mod files;
 mod keys;
 mod manifest;

@@ -169,7 +169,9 @@ mod tests {
     fn a_clock_that_jumps_is_believed_after_it_has_run_for_a_week() {
         assert_eq!(after(&[now(T + 300 * DAY, "a", 50)]), Clock::Right, "long switched off");
         let far = T + 400 * DAY;
-        assert!(matches!(after(&[now(far, "a", 50)]), Clock::Jumped { ahead, left } if ahead == 400 * DAY && left == 7 * DAY));
+        assert!(
+            matches!(after(&[now(far, "a", 50)]), Clock::Jumped { ahead, left } if ahead == 400 * DAY && left == 7 * DAY)
+        );
         let week = [now(far, "a", 0), now(far + 6 * DAY, "b", 0), now(far + 7 * DAY, "b", DAY)];
         assert!(matches!(after(&week[..2]), Clock::Jumped { left, .. } if left == DAY));
         assert_eq!(after(&week), Clock::Right);

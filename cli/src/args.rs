@@ -75,7 +75,7 @@ pub(crate) enum Command {
     Collect(Collect),
     /// Delete what was recorded
     Purge(Purge),
-    /// Keep a session, so that it is not deleted seven days after tracing ended
+    /// Keep a session or a dump, so that it is not deleted after seven days
     Keep(Keep),
     /// Print a completion script
     #[command(
@@ -301,7 +301,7 @@ Examples:
   tracewell keep 2026-11-23_17.44.36_0a1b2c3d
   tracewell keep last --undo                         it goes as the others do")]
 pub(crate) struct Keep {
-    /// Session, by its name or a part of it that only one has, or `last`
+    /// Session, by its name or a part of it that only one has, or `last`; or a dump by its name
     #[arg(default_value = "last")]
     pub(crate) session: String,
     /// Keep it no longer

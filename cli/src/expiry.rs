@@ -31,6 +31,10 @@ pub(crate) fn pass(place: &Place, now: &Now, believe: bool) -> Result<Passed, Fa
     }
     let base = place.dirs.base();
     let mut plan = plan(place)?;
+    if plan.is_empty() && plan.kept.is_empty() {
+        // Nothing is there; asking makes nothing.
+        return Ok(Passed::default());
+    }
     let newest = newest(place, &plan);
     let why = only_expired(&mut plan, now.timestamp());
     let clock =

@@ -1,4 +1,4 @@
-//! `keep`: a session that is not deleted seven days after tracing ended.
+//! `keep`: a session or a dump that is not deleted after seven days.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use tracewell::dirs::is_session_name;
 
 use crate::output::{Failure, Out, safe};
 use crate::place::{Place, unusable};
-use crate::{OK, args, audit_file, segments, session_end};
+use crate::{OK, args, audit_file, purge, segments, session_end};
 
 /// `tracewell keep`.
 pub(crate) fn keep(dir: Option<&Path>, args: &args::Keep, out: &mut Out) -> Result<u8, Failure> {
@@ -19,9 +19,24 @@ pub(crate) fn keep(dir: Option<&Path>, args: &args::Keep, out: &mut Out) -> Resu
         "last" => names.last().into_iter().collect(),
         part => names.iter().filter(|name| name.contains(part)).collect(),
     };
+    if let Some(dump) = found.is_empty().then(|| dump(&place, &args.session)).transpose()?.flatten() {
+        purge::keep_dump(place.dirs.base(), &dump, !args.undo)
+            .map_err(|e| unusable(place.dirs.base(), &e))?;
+        audit_file::note(
+            &place,
+            "keep",
+            &format!("dump {dump}: {}", if args.undo { "let go" } else { "kept" }),
+        );
+        out.line(format_args!(
+            "Dump {} {}.",
+            safe(&dump),
+            if args.undo { "goes seven days after it was taken" } else { "is kept" }
+        ))?;
+        return Ok(OK);
+    }
     let [name] = found[..] else {
         let what = match found.len() {
-            0 => format!("no session is named {:?}", args.session),
+            0 => format!("no session and no dump is named {:?}", args.session),
             n => format!("{n} sessions fit {:?}; give more of the name", args.session),
         };
         return Err(Failure::new(format!("{what}; `tracewell status` lists them")));
@@ -38,4 +53,10 @@ pub(crate) fn keep(dir: Option<&Path>, args: &args::Keep, out: &mut Out) -> Resu
     audit_file::note(&place, "keep", &format!("session {name}: {what}"));
     out.line(format_args!("Session {} {says}.", safe(name)))?;
     Ok(OK)
+}
+
+/// The dump of this name.
+fn dump(place: &Place, name: &str) -> Result<Option<String>, Failure> {
+    let all = purge::dumps(place.dirs.base()).map_err(|e| unusable(place.dirs.base(), &e))?;
+    Ok(all.into_iter().map(|dump| dump.name).find(|dump| dump == name))
 }

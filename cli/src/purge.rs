@@ -22,7 +22,7 @@ use crate::segments::Session;
 use crate::status::current_session;
 use crate::{OK, args, audit_file, expiry, segments};
 use remove::Removed;
-pub(crate) use rest::{Dump, dumps};
+pub(crate) use rest::{Dump, dumps, keep_dump};
 
 /// What would be deleted, and what stays.
 #[derive(Debug, Default)]

@@ -366,7 +366,7 @@ fn a_hostile_database_runs_nothing_and_ends() {
         "CREATE TABLE big (x); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
          INSERT INTO big SELECT hex(randomblob(500)) FROM n;
          CREATE TABLE tracewell_left_out (a); INSERT INTO tracewell_left_out VALUES ('theirs');
-         CREATE VIEW v AS {endless}; CREATE VIRTUAL TABLE r USING rtree(id, a, b)"
+         CREATE VIEW v AS {endless}; CREATE VIEW one AS SELECT 1; CREATE VIRTUAL TABLE r USING rtree(id, a, b)"
     ));
     let began = Instant::now();
     let text = shown(&image);
@@ -393,7 +393,11 @@ fn a_hostile_database_runs_nothing_and_ends() {
     // What takes long is ended, whoever asks for it.
     let db = opened(&image, Budget(std::time::Duration::from_millis(50))).unwrap();
     assert!(db.query_row(endless, [], |row| row.get::<_, i64>(0)).is_err());
-    assert!(db.query_row("SELECT * FROM v", [], |row| row.get::<_, i64>(0)).is_err());
+    let db = look_in(&image);
+    assert!(
+        db.query_row("SELECT * FROM one", [], |row| row.get::<_, i64>(0)).is_err(),
+        "no view is run at all"
+    );
 }
 
 #[test]

@@ -290,14 +290,31 @@ fn of_a_long_log_only_the_end_and_of_a_growing_one_what_was_there() {
     let kept = collected(&[tail(10)], base());
     assert_eq!(kept.files()[0].1, b"line 4999\n");
     assert_eq!(collected(&[tail(1 << 20)], base()).files()[0].1, lines.as_bytes());
-    let pattern = Pattern::parse(&dir.path().join("a.log").display().to_string(), None).unwrap();
-    let (path, found) = walk::find(&pattern, Limits::default(), &[]).found.pop_first().unwrap();
-    let opened = walk::open(&path, &found).unwrap();
-    let mut bounded = Bounded::new(opened.file, 0, lines.len() as u64).unwrap();
-    std::fs::write(&path, format!("{lines}{lines}")).unwrap();
-    let mut read = Vec::new();
-    bounded.read_to_end(&mut read).unwrap();
-    assert_eq!(read.len(), lines.len());
+    /// Somebody writes into the file while it is taken.
+    struct Growing<'a>(&'a Path, usize);
+    impl Sink for Growing<'_> {
+        fn member(&mut self, info: MemberInfo, content: &mut dyn Read) -> io::Result<()> {
+            let lines = std::fs::read_to_string(self.0)?;
+            std::fs::write(self.0, format!("{lines}{lines}"))?;
+            let mut bytes = Vec::new();
+            content.read_to_end(&mut bytes)?;
+            if info.kind == Kind::Text {
+                self.1 = bytes.len();
+            }
+            Ok(())
+        }
+
+        fn skip(&mut self, skipped: Skipped) {
+            panic!("{skipped:?}");
+        }
+    }
+    let path = dir.path().join("a.log");
+    let mut growing = Growing(&path, 0);
+    let mut files = Files::new(base());
+    files.ask([group(&["a.log"], dir.path())], "you");
+    files.collect(&mut growing).unwrap();
+    assert_eq!(growing.1, lines.len());
+    assert!(std::fs::metadata(&path).unwrap().len() > lines.len() as u64);
 }
 
 #[test]

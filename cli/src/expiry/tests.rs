@@ -172,9 +172,17 @@ fn dumps_and_bundles_go_in_their_time() {
     trace.session();
     let folder = trace.base().join("dumps");
     drop(tracewell::fs::create_private_dir(&folder).unwrap());
-    for name in ["a.dmp", "kept.dmp", "kept.dmp.keep"] {
+    for name in [
+        "a.dmp",
+        "kept.dmp",
+        "20990101-000000-scanner-1-crash-00ff.dmp",
+        "20200101-000000-scanner-1-crash-00ff.dmp",
+    ] {
         std::fs::write(folder.join(name), "memory").unwrap();
     }
+    crate::purge::keep_dump(&trace.base(), "kept.dmp", true).unwrap();
+    // Both witnesses: an old file with a name that says otherwise stays, and so does a new one with an old name.
+    assert_eq!(trace.pass(0), Passed::default());
     let elsewhere = trace.dir.path().join("precious");
     std::fs::write(&elsewhere, "stays").unwrap();
     std::os::unix::fs::symlink(&elsewhere, folder.join("link.dmp")).unwrap();
@@ -183,7 +191,8 @@ fn dumps_and_bundles_go_in_their_time() {
     let bundle = store.create(jiff::Timestamp::now()).unwrap();
     DraftWriter::new(bundle.fd().unwrap(), &key, Terms::default()).unwrap().finish().unwrap();
     let gone = trace.pass(8).gone.unwrap();
-    assert!(gone.contains("1 dump") && !gone.contains("bundle"), "{gone}");
+    assert!(gone.contains("2 dumps") && !gone.contains("bundle"), "{gone}");
+    assert!(folder.join("20990101-000000-scanner-1-crash-00ff.dmp").exists());
     assert!(!folder.join("a.dmp").exists() && folder.join("kept.dmp").exists() && elsewhere.exists());
     assert_eq!(trace.pass(29), Passed::default());
     assert!(trace.pass(31).gone.unwrap().contains("1 bundle"));

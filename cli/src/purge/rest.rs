@@ -28,7 +28,7 @@ pub(crate) struct Dump {
     pub(crate) name: String,
     pub(crate) path: PathBuf,
     pub(crate) bytes: u64,
-    /// When it was written: seconds since 1970.
+    /// When it was made, the later of what its name says and when it was written: seconds since 1970.
     pub(crate) made: i64,
     /// The user keeps it.
     pub(crate) is_kept: bool,
@@ -67,12 +67,29 @@ pub(crate) fn dumps(base: &Path) -> io::Result<Vec<Dump>> {
                 name: name.clone(),
                 path: path.join(name),
                 bytes: u64::try_from(stat.st_size).unwrap_or(0),
-                made: stat.st_mtime,
+                made: named(name).map_or(stat.st_mtime, |named| named.max(stat.st_mtime)),
                 is_kept: names.contains(&keep),
             });
         }
     }
     Ok(all)
+}
+
+/// The time that a dump's name begins with: `20261126-041500-scanner-..`.
+fn named(name: &str) -> Option<i64> {
+    let civil = jiff::civil::DateTime::strptime("%Y%m%d-%H%M%S", name.get(..15)?).ok()?;
+    Some(jiff::tz::TimeZone::UTC.to_timestamp(civil).ok()?.as_second())
+}
+
+/// Keeps a dump, or lets it go as the others.
+pub(crate) fn keep_dump(base: &Path, name: &str, keeps: bool) -> io::Result<()> {
+    let folder = fs::open_private_dir(&base.join(DUMPS))?;
+    let mark = format!("{name}{KEEP_SUFFIX}");
+    let done = if keeps { fs::create_new(&folder, &mark).map(drop) } else { fs::unlink_at(&folder, &mark) };
+    match done {
+        Err(e) if !matches!(e.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => Err(e),
+        _ => Ok(()),
+    }
 }
 
 /// What is deleted with the rest, and how it is named to the user.

@@ -69,6 +69,59 @@ fn the_products_files_are_taken_as_its_list_says() {
     assert_eq!(user.run(&["bundle", "list"]).ok().stdout.lines().count(), 1);
 }
 
+/// Every file that is opened for writing lies in the trace directory: neither SQLite nor anything else sets something aside.
+#[test]
+fn no_file_of_what_is_collected_is_made_anywhere() {
+    let user = Place::new();
+    let path = user.path("state.db");
+    let made = std::process::Command::new("sqlite3")
+        .arg(&path)
+        .arg(
+            "PRAGMA journal_mode = wal; CREATE TABLE t (a PRIMARY KEY, b); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n
+             WHERE i < 500) INSERT INTO t SELECT hex(randomblob(100)), 'eva@mail.example' FROM n",
+        )
+        .stdout(std::process::Stdio::null())
+        .status()
+        .expect("sqlite3, of Debian's package of that name, is installed");
+    assert!(made.success());
+    let log = user.path("strace.log");
+    let mut command = std::process::Command::new("strace");
+    command.args(["-f", "-y", "-e", "trace=open,openat,openat2,creat", "-o"]).arg(&log).arg("--");
+    command
+        .arg(env!("CARGO_BIN_EXE_tracewell"))
+        .args(["bundle", "create", "--only", "trace", "--file"])
+        .arg(&path);
+    let ours = user.command();
+    command.current_dir(user.path("."));
+    for (name, value) in ours.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let output = command.output().expect("strace is needed: install package strace");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let base = user.base().canonicalize().unwrap();
+    let log = std::fs::read_to_string(&log).unwrap();
+    let (mut written, mut read) = (0, false);
+    for line in log.lines().filter(|line| !line.contains(" = -1 ")) {
+        read |= line.contains("state.db\"");
+        if ["O_WRONLY", "O_RDWR", "O_CREAT", "creat("].iter().all(|flag| !line.contains(flag)) {
+            continue;
+        }
+        let opened = line.rsplit_once('<').map_or("", |(_, path)| path);
+        assert!(opened.starts_with(base.to_str().unwrap()), "{line}");
+        written += 1;
+    }
+    assert!(written >= 2 && read, "nothing was seen: {log}");
+    // Nothing beside the database was made either.
+    let left: Vec<_> = support::list(&user.path("."))
+        .into_iter()
+        .filter(|path| path.to_str().unwrap().contains("state.db"))
+        .collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
 #[test]
 fn a_bundle_is_prepared_looked_at_struck_sealed_and_opened_by_support() {
     let (user, vendor) = (Place::new(), Place::new());

@@ -14,8 +14,8 @@ pub(crate) use copy::copy;
 pub(crate) use guard::{Budget, Table, columns, empty, image, opened, quoted, tables};
 pub(crate) use show::write_tables;
 
-/// Largest database that is copied or shown, in bytes: it is in memory two or three times.
-pub(crate) const MAX_DATABASE: u64 = 256 << 20;
+/// Largest database that is copied or shown, in bytes: it is in memory several times.
+pub(crate) const MAX_DATABASE: u64 = 128 << 20;
 
 /// What a file is, by its beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

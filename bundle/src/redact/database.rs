@@ -13,9 +13,7 @@ use super::{Level, Redactor};
 use crate::database::{Budget, Table, columns, empty, image, opened, quoted, tables};
 
 /// How long one database may take.
-const TIME: Duration = Duration::from_secs(300);
-/// Longest text that is looked at as what a name beside it says.
-const MAX_NAMED: usize = 4096;
+const TIME: Duration = Duration::from_secs(120);
 /// Longest name of a setting.
 const MAX_NAME: usize = 64;
 
@@ -57,14 +55,17 @@ fn rows(from: &Connection, to: &Connection, table: &Table, redactor: &mut Redact
     let mut insert = to.prepare(&format!("INSERT INTO main.{name} ({names}) VALUES ({places})"))?;
     let mut select = from.prepare(&format!("SELECT {names} FROM main.{name}"))?;
     let mut rows = select.query([])?;
+    // A column's name says it once for all rows.
+    let secret: Vec<bool> = columns.iter().map(|column| redactor.says_secret(column)).collect();
     while let Some(row) = rows.next()? {
         let mut values = Vec::with_capacity(columns.len());
-        let mut before = String::new();
-        for (place, column) in columns.iter().enumerate() {
+        let mut is_named = false;
+        for (place, is_secret) in secret.iter().enumerate() {
             let value = row.get_ref(place)?;
-            values.push(cell(redactor, column, &before, value));
+            values.push(cell(redactor, *is_secret || is_named, value));
             if let ValueRef::Text(text) = value {
-                before = String::from_utf8_lossy(text.get(..MAX_NAME).unwrap_or(text)).into_owned();
+                let name = std::str::from_utf8(text).ok().filter(|name| name.len() <= MAX_NAME);
+                is_named = name.is_some_and(|name| redactor.says_secret(name));
             }
         }
         insert.execute(params_from_iter(values))?;
@@ -72,16 +73,16 @@ fn rows(from: &Connection, to: &Connection, table: &Table, redactor: &mut Redact
     Ok(())
 }
 
-/// One value. Its column says what it is, and so does the text before it: settings are often kept as names and values.
-fn cell(redactor: &mut Redactor, column: &str, before: &str, value: ValueRef<'_>) -> Value {
+/// One value. `is_secret`: its column says so, or the text before it; settings are often kept as names and values.
+fn cell(redactor: &mut Redactor, is_secret: bool, value: ValueRef<'_>) -> Value {
     match value {
         ValueRef::Null => Value::Null,
         ValueRef::Integer(number) => Value::Integer(number),
         ValueRef::Real(number) => Value::Real(number),
-        ValueRef::Text(bytes) => Value::Text(text(redactor, column, before, &String::from_utf8_lossy(bytes))),
+        ValueRef::Text(bytes) => Value::Text(text(redactor, is_secret, &String::from_utf8_lossy(bytes))),
         ValueRef::Blob(bytes) => match std::str::from_utf8(bytes) {
             Ok(inside) if !inside.contains('\0') => {
-                Value::Blob(text(redactor, column, before, inside).into_bytes())
+                Value::Blob(text(redactor, is_secret, inside).into_bytes())
             }
             _ if redactor.level() == Level::Strict => {
                 redactor.count("blob");
@@ -92,12 +93,10 @@ fn cell(redactor: &mut Redactor, column: &str, before: &str, value: ValueRef<'_>
     }
 }
 
-fn text(redactor: &mut Redactor, column: &str, before: &str, text: &str) -> String {
-    for name in [column, before] {
-        if text.len() <= MAX_NAMED && name.len() <= MAX_NAME && redactor.says_secret(name, text) {
-            redactor.count("secret");
-            return "[secret removed]".into();
-        }
+fn text(redactor: &mut Redactor, is_secret: bool, text: &str) -> String {
+    if is_secret && !text.is_empty() {
+        redactor.count("secret");
+        return "[secret removed]".into();
     }
     redactor.text(text).into_owned()
 }

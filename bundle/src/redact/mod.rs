@@ -124,12 +124,12 @@ impl Redactor {
         }
     }
 
-    /// Whether a value is a secret because of the name that it stands under.
-    fn says_secret(&self, name: &str, value: &str) -> bool {
-        if self.level == Level::None || name.is_empty() || value.is_empty() {
+    /// Whether what stands under a name is a secret by that name.
+    fn says_secret(&self, name: &str) -> bool {
+        if self.level == Level::None || name.is_empty() {
             return false;
         }
-        let both = format!("{name}={value}");
+        let both = format!("{name}=aaaaaaaa");
         self.patterns.find(&both).iter().any(|found| found.kind == "secret" && found.start > name.len())
     }
 

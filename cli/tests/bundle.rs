@@ -78,7 +78,7 @@ fn no_file_of_what_is_collected_is_made_anywhere() {
         .arg(&path)
         .arg(
             "PRAGMA journal_mode = wal; CREATE TABLE t (a PRIMARY KEY, b); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n
-             WHERE i < 500) INSERT INTO t SELECT hex(randomblob(100)), 'eva@mail.example' FROM n",
+             WHERE i < 500) INSERT INTO t SELECT randomblob(4000), 'row ' || i FROM n",
         )
         .stdout(std::process::Stdio::null())
         .status()

@@ -364,7 +364,7 @@ fn a_hostile_database_runs_nothing_and_ends() {
     let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
     let image = image_of(&format!(
         "CREATE TABLE big (x); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
-         INSERT INTO big SELECT hex(randomblob(500)) FROM n;
+         INSERT INTO big SELECT randomblob(500) FROM n;
          CREATE TABLE tracewell_left_out (a); INSERT INTO tracewell_left_out VALUES ('theirs');
          CREATE VIEW v AS {endless}; CREATE VIEW one AS SELECT 1; CREATE VIRTUAL TABLE r USING rtree(id, a, b)"
     ));

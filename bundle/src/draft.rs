@@ -22,7 +22,7 @@ const MAGIC: &[u8; 8] = b"TWDRAFT1";
 /// The member that maps pseudonyms back. It stays in the draft: no bundle is sealed with it.
 pub const PRIVATE_MAP: &str = "private/pseudonyms.json";
 /// Name of the file.
-const FILE: &str = "draft.age";
+pub(crate) const FILE: &str = "draft.age";
 /// Bytes that are read at once.
 pub(crate) const PIECE: usize = 256 << 10;
 

@@ -15,14 +15,17 @@
 
 pub mod audit;
 mod consent;
+mod database;
 mod draft;
 mod dump;
 pub mod dumps;
+pub mod expiry;
+mod files;
 mod keys;
 mod manifest;
 mod member;
-mod payload;
 pub mod os;
+mod payload;
 mod product;
 mod readable;
 pub mod redact;
@@ -38,6 +41,7 @@ mod unnamed;
 pub use consent::{Consent, ConsentProof};
 pub use draft::{Draft, DraftWriter, PRIVATE_MAP};
 pub use dump::{DumpModule, DumpRange, DumpSummary, DumpThread};
+pub use files::{FileGroup, FileKind, FileList, Files};
 pub use keys::{Key, OwnKey};
 pub use manifest::{Entry, MANIFEST_FORMAT, MAX_MANIFEST, MAX_MEMBER, MAX_MEMBERS, Manifest, Terms};
 pub use member::{Kind, MemberInfo, MemberName, NameError, Personal, Sink, Skipped, Source};

@@ -175,7 +175,8 @@ impl Product {
     }
 }
 
-fn read(path: &Path) -> io::Result<String> {
+/// A file that comes with the product: of root or this user, and nobody else may write it.
+pub(crate) fn read(path: &Path) -> io::Result<String> {
     let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
     let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     let meta = file.metadata()?;

@@ -15,8 +15,8 @@ const SHOWN: u64 = 4096;
 /// Longest line of text that is looked at as a whole.
 const MAX_LINE: u64 = 64 << 10;
 
-/// Writes a member as text that no terminal acts on: a trace as its lines, operating-system information as tables, a dump as
-/// its summary, text as it is, anything else as the bytes it begins with.
+/// Writes a member as text that no terminal acts on: a trace as its lines, operating-system information and databases as
+/// tables, a dump as its summary, text as it is, anything else as the bytes it begins with.
 ///
 /// # Errors
 /// If the member cannot be read, or `out` written.
@@ -26,7 +26,11 @@ pub fn write_readable(kind: Kind, content: &mut dyn Read, out: &mut (dyn Write +
         Kind::OsInformation => os_information(content, out),
         Kind::Text | Kind::Note => text(content, out),
         Kind::Minidump | Kind::Core => crate::dump::write(kind, content, out),
-        Kind::Database | Kind::Binary => bytes(content, out),
+        Kind::Database => match crate::database::write_tables(content, out)? {
+            Ok(()) => Ok(()),
+            Err(others) => bytes(&mut others.as_slice().chain(content), out),
+        },
+        Kind::Binary => bytes(content, out),
     }
 }
 

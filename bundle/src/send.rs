@@ -20,7 +20,7 @@ use crate::consent::ConsentProof;
 use crate::store::Folder;
 
 const STATE: &str = "upload.json";
-const RECEIPT: &str = "receipt.json";
+pub(crate) const RECEIPT: &str = "receipt.json";
 const VERSION: &str = "1.0.0";
 /// Longest address of an upload that is kept.
 const MAX_LOCATION: usize = 4096;

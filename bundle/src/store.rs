@@ -80,6 +80,24 @@ impl Store {
         }
     }
 
+    /// Removes the kept request and the folder itself, which has no bundle any more.
+    ///
+    /// # Errors
+    /// If something in it is not ours, or cannot be removed.
+    pub fn remove_rest(&self) -> io::Result<()> {
+        let folder = match tracewell::fs::open_private_dir(&self.path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        };
+        let partial = format!(".{REQUEST}-");
+        for name in tracewell::fs::names_in(&folder)? {
+            if name == REQUEST || name.starts_with(&partial) {
+                tracewell::fs::unlink_at(&folder, &name)?;
+            }
+        }
+        std::fs::remove_dir(&self.path)
+    }
+
     /// The names of all bundles, oldest first.
     ///
     /// # Errors

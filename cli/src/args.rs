@@ -78,6 +78,8 @@ pub(crate) enum Command {
     Collect(Collect),
     /// Delete what was recorded
     Purge(Purge),
+    /// Keep a session or a dump, so that it is not deleted after seven days
+    Keep(Keep),
     /// Print a completion script
     #[command(
         after_help = "Example:\n  tracewell completions bash > ~/.local/share/bash-completion/completions/tracewell"
@@ -123,6 +125,9 @@ pub(crate) struct Enable {
     /// those of last time
     #[arg(long, value_name = "FIELD=REDUCTION", value_parser = reduction)]
     pub(crate) reduce: Vec<Reduce>,
+    /// Keep this session: it is not deleted seven days after tracing ended (`tracewell keep --undo` takes that back)
+    #[arg(long)]
+    pub(crate) keep: bool,
     /// Forget the settings of last time
     #[arg(long)]
     pub(crate) defaults: bool,
@@ -264,18 +269,49 @@ pub(crate) struct Demo {
     pub(crate) keep: bool,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 #[command(after_help = "\
-Deletes finished sessions, the rings that dead processes left, bundles and memory dumps. What a running process records into is never touched, and
-settings stay. Without --yes nothing is deleted.
+Deletes finished sessions, the rings that dead processes left, dumps, bundles, the accepted request and your key for bundles. What a
+running process records into is never touched; settings and the record of what was done (`tracewell audit`) stay. Without --yes nothing
+is deleted.
+
+What is older goes by itself, with any command: a trace seven days after tracing ended and a dump seven days after it was taken, unless
+they are kept (`tracewell keep`, `tracewell enable --keep`), a bundle one day after it was sent or 30 days after it was prepared. For
+computers on which no command runs, call `tracewell purge --expired` by a timer.
 
 Examples:
-  tracewell purge          what would be deleted
-  tracewell purge --yes")]
+  tracewell purge                                  what would be deleted
+  tracewell purge --yes
+  tracewell purge --everything --yes               also settings, switch and record: nothing is left
+  tracewell purge --everything --all-users --yes   for the package, before it is removed, as root")]
 pub(crate) struct Purge {
     /// Really delete
     #[arg(long)]
     pub(crate) yes: bool,
+    /// Only what is older than it may be; needs no --yes. With --yes also if the clock seems to have jumped
+    #[arg(long, conflicts_with = "everything")]
+    pub(crate) expired: bool,
+    /// Also settings, switch, and the record of what was done; switches tracing off first
+    #[arg(long)]
+    pub(crate) everything: bool,
+    /// For every user of this computer; only root can
+    #[arg(long)]
+    pub(crate) all_users: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tracewell keep                                     the session that began last
+  tracewell keep 2026-11-23_17.44.36_0a1b2c3d
+  tracewell keep last --undo                         it goes as the others do")]
+pub(crate) struct Keep {
+    /// Session, by its name or a part of it that only one has, or `last`; or a dump by its name
+    #[arg(default_value = "last")]
+    pub(crate) session: String,
+    /// Keep it no longer
+    #[arg(long)]
+    pub(crate) undo: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -10,10 +10,13 @@ use tracewell::adopt::{self, Adopted, Pass, Why};
 use crate::explain::count;
 use crate::output::{Failure, Out, advice, note, number, safe, size};
 use crate::place::{Place, unusable};
-use crate::{INCOMPLETE, OK, args, interrupt, os};
+use crate::{INCOMPLETE, OK, args, expiry, interrupt, os};
 
 /// Between two looks whether somebody asked to stop.
 const TICK: Duration = Duration::from_millis(50);
+
+/// How often a service deletes what is older than it may be.
+const EXPIRY: Duration = Duration::from_secs(3600);
 
 /// `tracewell collect`.
 pub(crate) fn collect(dir: Option<&Path>, args: &args::Collect, out: &mut Out) -> Result<u8, Failure> {
@@ -31,11 +34,16 @@ pub(crate) fn collect(dir: Option<&Path>, args: &args::Collect, out: &mut Out) -
         teller.tell(&pass, out)?;
         return outcome(&pass);
     }
+    let mut expiry_due = Instant::now();
     loop {
         // Its trace directory may come later.
         if place.check()? {
             teller.tell(&look(&place)?, out)?;
             out.flush()?;
+            if Instant::now() >= expiry_due {
+                expiry::quietly(&place);
+                expiry_due = Instant::now() + EXPIRY;
+            }
         }
         let next = Instant::now() + args.every;
         while Instant::now() < next {

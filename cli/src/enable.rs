@@ -13,7 +13,7 @@ use crate::explain::scope;
 use crate::made::Made;
 use crate::output::{Failure, Out, note, safe, size, time};
 use crate::place::{Place, unusable};
-use crate::{OK, audit, audit_file, names};
+use crate::{OK, audit, audit_file, names, session_end};
 
 /// `tracewell enable`.
 pub(crate) fn enable(dir: Option<&Path>, args: &args::Enable, out: &mut Out) -> Result<u8, Failure> {
@@ -49,9 +49,15 @@ pub(crate) fn enable(dir: Option<&Path>, args: &args::Enable, out: &mut Out) -> 
         return Err(Failure::of_lines(&e));
     }
     made.keep();
+    if args.keep
+        && let Some(name) = session.folder.file_name().and_then(|name| name.to_str())
+        && let Err(e) = session_end::keep(&dirs.sessions(), name, true)
+    {
+        note(&format!("note: the session cannot be kept: {e}; try `tracewell keep`"));
+    }
     let telling = audit::enabled(dirs, &request, &session);
     audit_file::note(&place, "enable", &scope(&request.levels));
-    print(dirs, &request, &session, was_on, out)?;
+    print(dirs, &request, &session, was_on, args.keep, out)?;
     out.flush()?;
     notes.iter().for_each(|line| note(line));
     telling.finish();
@@ -121,6 +127,7 @@ fn print(
     request: &EnableRequest,
     session: &SessionInfo,
     was_on: bool,
+    is_kept: bool,
     out: &mut Out,
 ) -> Result<(), Failure> {
     out.line(if was_on {
@@ -142,6 +149,11 @@ fn print(
     };
     let days = request.max_age.as_secs() / 86_400;
     out.line(format_args!("  keeps     {most}, {days} days; the oldest goes first"))?;
+    out.line(if is_kept {
+        "  deleted   when you say so with `tracewell purge`: you keep this session"
+    } else {
+        "  deleted   seven days after tracing ended, unless you keep it with `tracewell keep`"
+    })?;
     if request.opt_in.is_empty() {
         out.line("  opt-ins   none: logins, cookies, contents of messages and the like are not recorded")?;
     } else {

@@ -18,8 +18,10 @@ mod disable;
 mod dump;
 mod elsewhere;
 mod enable;
+mod expiry;
 mod explain;
 mod interrupt;
+mod keep;
 mod made;
 mod measure;
 mod names;
@@ -32,6 +34,7 @@ mod read;
 mod request;
 mod rings;
 mod segments;
+mod session_end;
 mod status;
 mod status_text;
 mod tally;
@@ -67,7 +70,29 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
+/// Whether a command touches the trace directory, so that what has expired in it goes: after the command, which may be the last
+/// that shows it. The others have nothing to do with it, or do it themselves.
+fn touches(command: &Command) -> bool {
+    match command {
+        Command::Read(read) => read.paths.is_empty(),
+        Command::Demo(_) | Command::Purge(_) | Command::Completions { .. } | Command::DemoComponent(_) => {
+            false
+        }
+        _ => true,
+    }
+}
+
 fn run(args: Args, out: &mut Out) -> Result<u8, Failure> {
+    let place = touches(&args.command).then(|| place::Place::resolve(args.dir.as_deref()));
+    let code = run_command(args, out)?;
+    if let Some(Ok(place)) = place {
+        out.flush()?;
+        expiry::quietly(&place);
+    }
+    Ok(code)
+}
+
+fn run_command(args: Args, out: &mut Out) -> Result<u8, Failure> {
     let dir = args.dir.as_deref();
     match args.command {
         Command::Enable(enable) => enable::enable(dir, &enable, out),
@@ -85,6 +110,7 @@ fn run(args: Args, out: &mut Out) -> Result<u8, Failure> {
         Command::Collect(collect) => collect::collect(dir, &collect, out),
         Command::Audit { json } => audit_file::show(dir, json, out),
         Command::Request(args) => request::request(dir, &args, out),
+        Command::Keep(keep) => keep::keep(dir, &keep, out),
         Command::Purge(purge) => purge::purge(dir, &purge, out),
         Command::Completions { shell } => completions::completions(shell, out),
         Command::DemoComponent(component) => demo_component::run(dir, &component, out),

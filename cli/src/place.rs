@@ -65,13 +65,15 @@ impl Place {
                 b"dumps",
                 b"keys",
                 b"audit.jsonl",
+                b"dumps",
+                b"clock.json",
             ]
             .contains(&name)
             {
                 return Ok(());
             }
             // Half-made files of a command or a component that was killed.
-            let half_made = [&b".control-"[..], b".settings-", b".ring-roots-"];
+            let half_made = [&b".control-"[..], b".settings-", b".ring-roots-", b".clock.json-"];
             others += usize::from(!half_made.iter().any(|start| name.starts_with(start)));
         }
         if others == 0 {

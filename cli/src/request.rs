@@ -138,6 +138,7 @@ fn accept_it(dir: Option<&Path>, args: &Accept, out: &mut Out) -> Result<u8, Fai
             max_size: None,
             opt_in: if trace.opt_in.is_empty() { vec!["none".into()] } else { trace.opt_in.clone() },
             reduce: Vec::new(),
+            keep: false,
             defaults: false,
         };
         out.line("")?;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rustix::fs::{CWD, Mode, OFlags};
+use tracewell::retention::KEEP_FILE;
 use tracewell_schema::decode::Reader;
 use tracewell_schema::format::block::{BlockHeader, BlockKind, HEADER_LEN, decompress_block};
 use tracewell_schema::format::process::ProcessIdentity;
@@ -31,6 +32,10 @@ pub(crate) struct Session {
     pub(crate) segments: Vec<SegmentFile>,
     /// Entries that are no segments.
     pub(crate) others: usize,
+    /// The user keeps it.
+    pub(crate) is_kept: bool,
+    /// When a segment was changed last.
+    pub(crate) changed: Option<SystemTime>,
     /// When the folder was made, as far as the file system tells.
     made: SystemTime,
 }
@@ -66,19 +71,34 @@ fn session(path: &Path) -> io::Result<Session> {
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let meta = std::fs::symlink_metadata(path)?;
     let made = meta.created().or_else(|_| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-    let mut session = Session { path: path.to_owned(), name, segments: Vec::new(), others: 0, made };
+    let mut session = Session {
+        path: path.to_owned(),
+        name,
+        segments: Vec::new(),
+        others: 0,
+        is_kept: false,
+        changed: None,
+        made,
+    };
     for entry in std::fs::read_dir(path)? {
         let entry = entry?;
         // Of the entry itself, not of what a link points to.
         let Ok(meta) = entry.metadata() else { continue };
+        if entry.file_name() == KEEP_FILE {
+            session.is_kept = true;
+            continue;
+        }
         match entry.file_name().to_str().and_then(parse_file_name) {
             Some(name) if meta.is_file() => {
+                session.changed = session.changed.max(meta.modified().ok());
                 let bytes = meta.blocks() * 512;
                 session.segments.push(SegmentFile { path: entry.path(), name, bytes: bytes.max(meta.len()) });
             }
             _ => session.others += 1,
         }
     }
+    // Of an empty one the folder itself.
+    session.changed = session.changed.or_else(|| meta.modified().ok());
     session.segments.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(session)
 }

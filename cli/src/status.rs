@@ -4,27 +4,27 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use jiff::Timestamp;
 use serde::Serialize;
-use tracewell::catalog::AuditDisabled;
+use tracewell::Category;
 use tracewell::control::{Control, ROOTS_FILE, Why};
 use tracewell::dirs::{Dirs, session_name};
 use tracewell::settings::Settings;
-use tracewell::{Category, Event};
-use tracewell_reader::{Filter, Item, Trace};
+use tracewell_bundle::Store;
+use tracewell_schema::catalog;
 use tracewell_schema::format::control::{ControlPage, name_hash};
 use tracewell_schema::format::hex;
 use tracewell_schema::format::record::LossReason;
-use tracewell_schema::{Value, catalog};
 
-use crate::audit::OWN_COMPONENT;
 use crate::elsewhere::{self, Elsewhere};
 use crate::explain::{self, Silence, why_code, why_missing, why_silent};
-use crate::output::{Failure, Out, advice};
+use crate::output::{Failure, Out, advice, span};
 use crate::place::{Place, unusable};
 use crate::rings::{RingFolder, Rings};
 use crate::segments::{self, Session};
+use crate::session_end::{Fate, Recorded, begun};
 use crate::tally::{Tally, tallies};
-use crate::{OK, args, status_text};
+use crate::{OK, args, expiry, purge, status_text};
 
 /// Version of the JSON form.
 const VERSION: u32 = 1;
@@ -98,6 +98,8 @@ pub(crate) struct PlaceReport {
     pub(crate) path: String,
     pub(crate) bytes: u64,
     pub(crate) files: usize,
+    /// When it is deleted by itself, if it is: RFC 3339, UTC.
+    pub(crate) deleted_at: Option<String>,
     pub(crate) note: Option<String>,
 }
 
@@ -179,22 +181,9 @@ fn steady(control: &Control) -> Result<ControlPage, Why> {
 /// nobody told it that it was disabled.
 fn ended_by_itself(sessions: &[Session]) -> bool {
     let Some(session) = sessions.last() else { return false };
-    let of_command = session.segments.iter().filter(|s| s.name.component == OWN_COMPONENT);
-    let (mut until, mut disabled) = (None, false);
-    for segment in of_command {
-        let Ok(trace) = Trace::open(std::slice::from_ref(&segment.path), &[]) else { continue };
-        let _ = trace.read(&Filter::default(), |item| {
-            if let Item::Event(event) = item {
-                disabled |= event.schema.name == AuditDisabled::SCHEMA.name;
-                until = event.values.iter().flatten().fold(until, |until, f| match f.value {
-                    Value::Time(time) if f.schema.name == "until" => Some(time),
-                    _ => until,
-                });
-            }
-            Ok::<(), Failure>(())
-        });
-    }
-    !disabled && until.is_some_and(|until| until <= tracewell::boot::realtime_ns())
+    let recorded = Recorded::of(session);
+    let now = Timestamp::from_nanosecond(i128::from(tracewell::boot::realtime_ns()));
+    recorded.disabled.is_none() && recorded.until.is_some_and(|until| now.is_ok_and(|now| until <= now))
 }
 
 fn session_report(dirs: &Dirs, page: &ControlPage, settings: Option<&Settings>) -> SessionReport {
@@ -328,19 +317,32 @@ fn places(report: &mut Report, dirs: &Dirs, sessions: &[Session], folders: &[Rin
                 path: path.display().to_string(),
                 bytes: meta.blocks() * 512,
                 files: 1,
+                deleted_at: None,
                 note: None,
             }),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
             Err(e) => report.notes.push(format!("{}: {e}{}", path.display(), advice(&e))),
         }
     }
-    dumps(report, dirs);
     let current = report.session.as_ref().map(|s| s.folder.clone());
-    for session in sessions {
+    let now = Timestamp::now();
+    for (place, session) in sessions.iter().enumerate() {
         let path = session.path.display().to_string();
         let mut notes = Vec::new();
-        if Some(&path) == current.as_ref() {
+        let mut deleted_at = None;
+        let is_on = Some(&path) == current.as_ref();
+        if is_on {
             notes.push("the session that is on".to_owned());
+        }
+        let next = sessions.get(place + 1).and_then(|next| begun(&next.name));
+        match Fate::of(session, next, now) {
+            Fate::Kept => notes.push("kept".into()),
+            _ if is_on => notes.push("deleted seven days after tracing ended".into()),
+            Fate::Goes(at) => {
+                deleted_at = Some(at.to_string());
+                notes.push(goes(at, now));
+            }
+            Fate::Unknown => notes.push("its times lie in the future: `tracewell purge` deletes it".into()),
         }
         if session.others != 0 {
             notes.push(format!("{} files that are not ours", session.others));
@@ -350,9 +352,11 @@ fn places(report: &mut Report, dirs: &Dirs, sessions: &[Session], folders: &[Rin
             path,
             bytes: session.bytes(),
             files: session.segments.len(),
+            deleted_at,
             note: (!notes.is_empty()).then(|| notes.join("; ")),
         });
     }
+    prepared(report, dirs, now);
     for folder in folders {
         let who =
             folder.identity.as_ref().map_or_else(String::new, |i| format!("{} pid {}", i.component, i.pid));
@@ -370,28 +374,59 @@ fn places(report: &mut Report, dirs: &Dirs, sessions: &[Session], folders: &[Rin
             path: folder.path.display().to_string(),
             bytes: folder.bytes,
             files: folder.rings.len(),
+            deleted_at: None,
             note: Some(format!("{note}; {} bytes not yet in a segment", folder.waiting())),
         });
     }
 }
 
-/// Memory dumps: each can hold anything.
-fn dumps(report: &mut Report, dirs: &Dirs) {
-    let dumps = tracewell_bundle::dumps::Dumps::new(dirs.base());
-    match dumps.list() {
-        Ok(all) if all.is_empty() => {}
-        Ok(all) => report.places.push(PlaceReport {
-            kind: "dumps",
-            path: dumps.path().display().to_string(),
-            bytes: all.iter().map(|dump| dump.len).sum(),
-            files: all.len(),
-            note: Some(
-                "memory of components; `tracewell dump --list` shows them, `tracewell purge` removes them"
-                    .into(),
-            ),
-        }),
-        Err(e) => report.notes.push(format!("{}: {e}{}", dumps.path().display(), advice(&e))),
+/// What was made of traces, and memory of components.
+fn prepared(report: &mut Report, dirs: &Dirs, now: Timestamp) {
+    let store = Store::new(dirs.base());
+    let bundles = store
+        .list()
+        .and_then(|names| names.iter().map(|name| store.open(name)).collect::<Result<Vec<_>, _>>());
+    match bundles {
+        Err(e) => report.notes.push(format!("the bundles cannot be looked at: {e}{}", advice(&e))),
+        Ok(bundles) => {
+            for bundle in bundles {
+                let due = bundle.due().ok().map(|due| due.at);
+                report.places.push(PlaceReport {
+                    kind: "bundle",
+                    path: bundle.path().display().to_string(),
+                    bytes: bundle.bytes(),
+                    files: 1,
+                    deleted_at: due.map(|at| at.to_string()),
+                    note: due.map(|at| goes(at, now)),
+                });
+            }
+        }
     }
+    match purge::dumps(dirs.base()) {
+        Err(e) => report.notes.push(format!("the dumps cannot be looked at: {e}{}", advice(&e))),
+        Ok(dumps) => {
+            for dump in dumps {
+                let at = expiry::dump_goes(dump.made).filter(|_| !dump.is_kept);
+                report.places.push(PlaceReport {
+                    kind: "dump",
+                    path: dump.path.display().to_string(),
+                    bytes: dump.bytes,
+                    files: 1,
+                    deleted_at: at.map(|at| at.to_string()),
+                    note: Some(at.map_or_else(|| "kept".into(), |at| goes(at, now))),
+                });
+            }
+        }
+    }
+}
+
+/// When something goes, in words.
+fn goes(at: Timestamp, now: Timestamp) -> String {
+    let left = at.duration_since(now).as_secs();
+    if left <= 0 {
+        return "deleted with the next command".into();
+    }
+    format!("deleted in {}", span(left.unsigned_abs()))
 }
 
 /// Name of the folder of the session that is on.

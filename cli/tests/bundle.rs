@@ -10,6 +10,118 @@ fn public_key(place: &Place) -> String {
     text.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap().to_owned()
 }
 
+/// The product's list of files, and files by patterns: taken, redacted, shown; what is left out is told.
+#[test]
+fn the_products_files_are_taken_as_its_list_says() {
+    let user = Place::new();
+    let folder = user.path("product").canonicalize().unwrap_or_else(|_| {
+        std::fs::create_dir(user.path("product")).unwrap();
+        user.path("product").canonicalize().unwrap()
+    });
+    let at = |name: &str| folder.join(name).display().to_string();
+    std::fs::write(at("settings.toml"), "mail = \"eva@mail.example\"\npassword = \"hunter2horse\"\n")
+        .unwrap();
+    std::fs::write(at("scan.log"), "line\n".repeat(1000)).unwrap();
+    std::os::unix::fs::symlink("/etc/hostname", at("link.log")).unwrap();
+    let made = std::process::Command::new("sqlite3")
+        .args([
+            &at("state.db"),
+            "CREATE TABLE seen (name, mail); INSERT INTO seen VALUES ('x', 'eva@mail.example')",
+        ])
+        .status()
+        .expect("sqlite3, of Debian's package of that name, is installed");
+    assert!(made.success());
+    let product = at("product.toml");
+    std::fs::write(&product, "name = \"Example\"\nfiles = \"files.toml\"\n").unwrap();
+    let list = format!(
+        "[[files]]\nname = \"settings\"\nkind = \"settings\"\npaths = [\"{}\"]\npersonal = [\"mail\"]\n\
+         [[files]]\nname = \"logs\"\nkind = \"log\"\npaths = [\"{}\"]\ntail = \"1K\"\n\
+         [[files]]\nname = \"state\"\nkind = \"database\"\npaths = [\"{}\"]\nsqlite = true\n",
+        at("*.toml"),
+        at("*.log"),
+        at("*.db")
+    );
+    std::fs::write(at("files.toml"), &list).unwrap();
+    std::fs::write(at("extra.txt"), "asked for by hand").unwrap();
+    let create = ["bundle", "create", "--only", "files", "--product", &product, "--file", &at("extra.*")];
+    let created = user.run(&create).ok().stdout;
+    assert!(created.contains("link.log: it is a link"), "{created}");
+    assert!(created.contains("mail addresses") && !created.contains("does not collect"), "{created}");
+    let member = |name: &str| user.run(&["bundle", "show", "--member", name]).ok().stdout;
+    let manifest = user.run(&["bundle", "show", "--json"]).ok().stdout;
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+    let of = |path: &str| {
+        let all = manifest["members"].as_array().unwrap();
+        let one = all.iter().find(|m| m["origin"].as_str().unwrap() == path);
+        one.unwrap_or_else(|| panic!("{path}: {manifest}"))["name"].as_str().unwrap().to_owned()
+    };
+    let settings = member(&of(&at("settings.toml")));
+    assert!(settings.contains("mail = ") && settings.contains("[secret removed]"), "{settings}");
+    assert!(!settings.contains("eva@") && !settings.contains("hunter2"), "{settings}");
+    assert!(member(&of(&at("scan.log"))).len() <= 1024);
+    let state = member(&of(&at("state.db")));
+    assert!(state.contains("table seen: 1 row") && !state.contains("eva@"), "{state}");
+    assert_eq!(member(&of(&at("extra.txt"))), "asked for by hand");
+    assert!(member("notes/files.json").contains("\"asked_by\": \"you\""));
+    // A list that others could write, or that makes no sense, stops it before anything is made.
+    std::fs::set_permissions(at("files.toml"), std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    user.run(&create).error(&["files.toml", "chmod go-w"]);
+    assert_eq!(user.run(&["bundle", "list"]).ok().stdout.lines().count(), 1);
+}
+
+/// Every file that is opened for writing lies in the trace directory: neither SQLite nor anything else sets something aside.
+#[test]
+fn no_file_of_what_is_collected_is_made_anywhere() {
+    let user = Place::new();
+    let path = user.path("state.db");
+    let made = std::process::Command::new("sqlite3")
+        .arg(&path)
+        .arg(
+            "PRAGMA journal_mode = wal; CREATE TABLE t (a PRIMARY KEY, b); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n
+             WHERE i < 500) INSERT INTO t SELECT randomblob(4000), 'row ' || i FROM n",
+        )
+        .stdout(std::process::Stdio::null())
+        .status()
+        .expect("sqlite3, of Debian's package of that name, is installed");
+    assert!(made.success());
+    let log = user.path("strace.log");
+    let mut command = std::process::Command::new("strace");
+    command.args(["-f", "-y", "-e", "trace=open,openat,openat2,creat", "-o"]).arg(&log).arg("--");
+    command
+        .arg(env!("CARGO_BIN_EXE_tracewell"))
+        .args(["bundle", "create", "--only", "trace", "--file"])
+        .arg(&path);
+    let ours = user.command();
+    command.current_dir(user.path("."));
+    for (name, value) in ours.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let output = command.output().expect("strace is needed: install package strace");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let base = user.base().canonicalize().unwrap();
+    let log = std::fs::read_to_string(&log).unwrap();
+    let (mut written, mut read) = (0, false);
+    for line in log.lines().filter(|line| !line.contains(" = -1 ")) {
+        read |= line.contains("state.db\"");
+        if ["O_WRONLY", "O_RDWR", "O_CREAT", "creat("].iter().all(|flag| !line.contains(flag)) {
+            continue;
+        }
+        let opened = line.rsplit_once('<').map_or("", |(_, path)| path);
+        assert!(opened.starts_with(base.to_str().unwrap()), "{line}");
+        written += 1;
+    }
+    assert!(written >= 2 && read, "nothing was seen: {log}");
+    // Nothing beside the database was made either.
+    let left: Vec<_> = support::list(&user.path("."))
+        .into_iter()
+        .filter(|path| path.to_str().unwrap().contains("state.db"))
+        .collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
 #[test]
 fn a_bundle_is_prepared_looked_at_struck_sealed_and_opened_by_support() {
     let (user, vendor) = (Place::new(), Place::new());

@@ -145,11 +145,17 @@ fn purge_deletes_what_is_finished_and_nothing_else() {
     let planned = place.run(&["purge"]).ok();
     assert!(planned.stdout.contains("would be deleted") && planned.stdout.contains("--yes"), "{planned:?}");
     assert_eq!(list(&place.base().join("sessions")).len(), 2, "nothing was deleted");
-    let purged = place.run(&["purge", "--yes"]).ok();
+    let purged = place.run(&["purge", "--yes"]);
     assert!(
         purged.stdout.contains("the session that is on") && purged.stdout.contains("records into it"),
         "{purged:?}"
     );
+    // Whoever made the link, it was not Tracewell.
+    assert!(purged.code == 2 && purged.stderr.contains("1 file in it not made by Tracewell"), "{purged:?}");
+    let left = list(&list(&place.base().join("sessions"))[0]);
+    assert!(left.len() == 1 && left[0].is_symlink(), "{left:?}");
+    std::fs::remove_file(&left[0]).unwrap();
+    place.run(&["purge", "--yes"]).ok();
     assert_eq!(list(&place.base().join("sessions")).len(), 1);
     assert_eq!(std::fs::read_to_string(&precious).unwrap(), "stays");
     tracer.flush().unwrap();
@@ -189,4 +195,71 @@ fn what_keeps_a_component_from_writing_is_said() {
         )
     );
     assert!(place.run(&["status"]).ok().stdout.contains(problem));
+}
+
+#[test]
+fn purge_takes_everything_that_lies_there_and_says_so() {
+    let place = Place::new();
+    place.record(10);
+    place.run(&["bundle", "create", "--only", "trace"]).ok();
+    let base = place.base();
+    std::fs::create_dir(base.join("dumps")).unwrap();
+    std::fs::set_permissions(base.join("dumps"), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let half_made = base.join(".control-0011223344556677");
+    for path in [base.join("dumps/a.dmp"), base.join("bundles/request.json"), half_made.clone()] {
+        std::fs::write(&path, "x").unwrap();
+    }
+    // One that is just being made stays.
+    place.run(&["purge", "--yes"]).ok();
+    assert!(half_made.exists());
+    std::fs::write(base.join("bundles/request.json"), "x").unwrap_or_default();
+    let hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    std::fs::File::open(&half_made).unwrap().set_modified(hour_ago).unwrap();
+    place.record(10);
+    place.run(&["bundle", "create", "--only", "trace"]).ok();
+    let planned = place.run(&["purge"]).ok().stdout;
+    for what in ["  session ", "  bundle ", "  key "] {
+        assert!(planned.contains(what), "{what}: {planned}");
+    }
+    let purged = place.run(&["purge", "--yes"]).ok().stdout;
+    assert!(purged.contains("1 bundle"), "{purged}");
+    let mut left: Vec<String> =
+        list(&base).iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+    left.retain(|name| {
+        !["control", "control.lock", "settings.toml", "sessions", "audit.jsonl", "ring-roots", "clock.json"]
+            .contains(&name.as_str())
+    });
+    assert!(left.is_empty(), "{left:?}");
+    assert!(place.run(&["audit"]).ok().stdout.contains("purged by the user: 1 session, 1 bundle"));
+    // Everything: first what is on goes off.
+    place.run(&["enable", "--keep"]).ok();
+    place.run(&["purge", "--everything"]).ok();
+    assert!(base.exists());
+    let gone = place.run(&["purge", "--everything", "--yes"]).ok().stdout;
+    assert!(gone.contains("Nothing of Tracewell is left") && !base.exists(), "{gone}");
+}
+
+#[test]
+fn a_session_is_kept_and_status_says_when_what_goes() {
+    let place = Place::new();
+    let enabled = place.run(&["enable", "--keep"]).ok().stdout;
+    assert!(enabled.contains("you keep this session"), "{enabled}");
+    place.emit(5);
+    place.run(&["disable"]).ok();
+    let of_session = || {
+        let status = json(place.run(&["status", "--json"]));
+        status["places"].as_array().unwrap().iter().find(|p| p["kind"] == "session").unwrap().clone()
+    };
+    assert!(of_session()["deleted_at"].is_null() && of_session()["note"] == "kept");
+    place.run(&["keep", "--undo"]).ok();
+    let session = of_session();
+    assert!(session["note"].as_str().unwrap().contains("deleted in 6 d"), "{session}");
+    assert!(session["deleted_at"].as_str().unwrap().ends_with('Z'));
+    place.run(&["keep", "nonsense"]).error(&["nonsense", "tracewell status"]);
+    place.run(&["keep"]).ok();
+    assert_eq!(of_session()["note"], "kept");
+    let read = place.run(&["read", "--stdout"]).ok();
+    assert!(read.stdout.contains("error.raised"), "the mark is no obstacle: {read:?}");
+    assert!(place.run(&["purge", "--expired"]).ok().stdout.contains("Nothing is older"));
+    assert!(place.run(&["purge"]).ok().stdout.contains("which you kept"));
 }

@@ -4,10 +4,10 @@
 //! BASE/control            the control page
 //! BASE/settings.toml      what the user chose
 //! BASE/ring-roots         every RINGS that components of this BASE have used
-//! BASE/sessions/NAME/     one folder of segments a session
+//! BASE/sessions/NAME/     one folder of segments a session; a file `keep` in it keeps it
 //! BASE/bundles/NAME/      what was prepared for support; BASE/keys/ the user's key for it (bundle/)
-//! BASE/dumps/             memory dumps (bundle/)
-//! BASE/audit.jsonl        what commands did (bundle/)
+//! BASE/dumps/             memory dumps of components (bundle/)
+//! BASE/audit.jsonl        what commands did; BASE/clock.json how far the clock has come (bundle/)
 //! RINGS/COMPONENT-PID-..  one ring folder a process, on tmpfs
 //! ```
 //!

@@ -16,6 +16,8 @@ use tracewell_schema::format::segment::{self, SegmentHeader, parse_file_name};
 use crate::dirs::is_session_name;
 use crate::{boot, fs};
 
+/// A file of this name in a session's folder keeps the session: age does not delete it, and once it has ended nothing does.
+pub const KEEP_FILE: &str = "keep";
 /// Most deletions of one pass.
 const AT_ONCE: usize = 16;
 /// An empty folder or an unsealed segment younger than this is left alone: someone may be about to write.
@@ -51,6 +53,8 @@ struct Found {
     name: String,
     len: u64,
     is_open: bool,
+    /// Of a session that is to be kept: only its size counts.
+    is_kept: bool,
 }
 
 fn stat_of(dir: impl AsFd, name: &str) -> Option<Stat> {
@@ -68,7 +72,7 @@ fn is_older(time: i64, now: i64, age: Duration) -> bool {
 }
 
 /// The segments of a session's folder.
-fn segments(folder: &OwnedFd, session: &Rc<str>, out: &mut Vec<Found>) -> io::Result<()> {
+fn segments(folder: &OwnedFd, session: &Rc<str>, is_kept: bool, out: &mut Vec<Found>) -> io::Result<()> {
     for name in fs::names_in(folder)? {
         let Some(parsed) = parse_file_name(&name) else { continue };
         let Some(stat) = stat_of(folder, &name) else { continue };
@@ -79,6 +83,7 @@ fn segments(folder: &OwnedFd, session: &Rc<str>, out: &mut Vec<Found>) -> io::Re
                 name,
                 len: u64::try_from(stat.st_size).unwrap_or(0),
                 is_open: parsed.is_open,
+                is_kept,
             });
         }
     }
@@ -126,8 +131,12 @@ pub fn retain(sessions: &Path, limits: &Limits) -> io::Result<Removed> {
     let (mut all, mut empty) = (Vec::new(), Vec::new());
     for name in names {
         let Ok(folder) = fs::open_private_dir_at(&top, &name) else { continue };
+        let is_kept = stat_of(&folder, KEEP_FILE).is_some();
+        if is_kept && Some(&name) != newest_session.as_ref() {
+            continue;
+        }
         let before = all.len();
-        let is_read = segments(&folder, &Rc::from(name.as_str()), &mut all).is_ok();
+        let is_read = segments(&folder, &Rc::from(name.as_str()), is_kept, &mut all).is_ok();
         let is_quiet = rustix::fs::fstat(&folder).is_ok_and(|s| is_older(modified(&s), now, QUIET));
         if is_read && is_quiet && all.len() == before {
             empty.push(name);
@@ -168,6 +177,9 @@ fn delete(
         let too_old = !limits.max_age.is_zero() && is_older(found.modified, now, limits.max_age);
         if removed.segments == AT_ONCE || !(too_much || too_old) {
             break;
+        }
+        if found.is_kept && !too_much {
+            continue;
         }
         let folder = match fs::open_private_dir_at(top, &found.session) {
             Ok(folder) => folder,
@@ -268,6 +280,23 @@ mod tests {
     }
 
     #[test]
+    fn a_kept_session_goes_by_no_age_and_after_its_end_by_nothing() {
+        let sessions = Sessions::new();
+        let keep = |session: &str| std::fs::write(sessions.path().join(session).join(KEEP_FILE), "").unwrap();
+        let ended = sessions.segment(OLD, 1, 100);
+        let all: Vec<_> = (2..=5).map(|i| sessions.segment(NEW, i, u64::from(90 - i))).collect();
+        keep(OLD);
+        keep(NEW);
+        assert_eq!(sessions.retain(0, 50).segments, 0);
+        // The disk has an end: of the session that is on the oldest go beyond the size; those of the ended one do not count.
+        assert_eq!(sessions.retain(900, 50).segments, 1);
+        assert!(ended.exists() && !all[0].exists() && all[1].exists());
+        std::fs::remove_file(sessions.path().join(OLD).join(KEEP_FILE)).unwrap();
+        assert_eq!(sessions.retain(0, 50).segments, 1);
+        assert!(!ended.exists() && all[1].exists());
+    }
+
+    #[test]
     fn by_age_a_bounded_number_a_pass() {
         let sessions = Sessions::new();
         for i in 1..=40 {
@@ -290,7 +319,7 @@ mod tests {
         let mut all = Vec::new();
         for session in [OLD, NEW] {
             let folder = fs::open_private_dir_at(&top, session).unwrap();
-            segments(&folder, &Rc::from(session), &mut all).unwrap();
+            segments(&folder, &Rc::from(session), false, &mut all).unwrap();
         }
         // Another one deletes a whole session and a segment of the next, after we have looked.
         std::fs::remove_dir_all(sessions.path().join(OLD)).unwrap();

@@ -233,7 +233,11 @@ fn next_block(file: &Input, from: u64, end: u64, tag: [u8; 8]) -> io::Result<Opt
     let (mut at, mut len) = (from, FIRST);
     let mut window = Vec::new();
     while at < end {
-        let Some(data) = source::next_data(file, at) else { return Ok(None) };
+        let data = match file {
+            Input::File(file) => source::next_data(file, at),
+            Input::Given(_) => Some(at),
+        };
+        let Some(data) = data else { return Ok(None) };
         at = data;
         window.resize(len + HEADER_LEN, 0);
         let n = read_at(file, &mut window, at)?;

@@ -10,6 +10,7 @@
 //! A replacement is a *pseudonym*: the same value gives the same one everywhere in a bundle, another one in another
 //! bundle. Who is behind it stays in the draft, which the user alone can open, and is never sealed.
 
+mod database;
 mod field;
 mod json;
 mod known;
@@ -121,6 +122,15 @@ impl Redactor {
         if self.map.len() < MAX_MAP && !self.map.contains_key(pseudonym) {
             self.map.insert(pseudonym.to_owned(), original.to_owned());
         }
+    }
+
+    /// Whether what stands under a name is a secret by that name.
+    fn says_secret(&self, name: &str) -> bool {
+        if self.level == Level::None || name.is_empty() {
+            return false;
+        }
+        let both = format!("{name}=aaaaaaaa");
+        self.patterns.find(&both).iter().any(|found| found.kind == "secret" && found.start > name.len())
     }
 
     /// The pseudonym of a value of this kind.

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use super::segment::{Positions, SegmentStream};
 use super::stream::TextStream;
 use super::{Level, Redactor};
+use crate::database::MAX_DATABASE;
 use crate::draft::invalid;
 use crate::member::{Kind, MemberInfo, Sink, Skipped};
 
@@ -28,6 +29,23 @@ impl<'a> Redacting<'a> {
     /// Between what collects and `to`.
     pub fn new(redactor: &'a mut Redactor, to: &'a mut dyn Sink) -> Self {
         Self { redactor, to, positions: Positions::new() }
+    }
+
+    /// A database whose texts cannot be replaced is left out: it must not go as it is.
+    fn database(&mut self, info: MemberInfo, content: &mut dyn Read) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        let too_long = content.take(MAX_DATABASE + 1).read_to_end(&mut bytes)? as u64 > MAX_DATABASE;
+        let replaced = match too_long {
+            true => Err("it is too large to be redacted".into()),
+            false => super::database::replaced(&bytes, self.redactor),
+        };
+        match replaced {
+            Ok(bytes) => self.to.member(info, &mut bytes.as_slice()),
+            Err(why) => {
+                self.to.skip(Skipped { what: info.origin, why });
+                Ok(())
+            }
+        }
     }
 }
 
@@ -69,12 +87,13 @@ impl Sink for Redacting<'_> {
             Kind::Text | Kind::Note => self.to.member(info, &mut TextStream::new(self.redactor, content)),
             // Memory and binary files cannot be looked into: the user was told what they can hold.
             Kind::Minidump | Kind::Core => self.to.member(info, content),
-            Kind::Database | Kind::Binary if self.redactor.level == Level::Strict => {
+            Kind::Database => self.database(info, content),
+            Kind::Binary if self.redactor.level == Level::Strict => {
                 let why = "at level strict nothing is taken that cannot be redacted".to_owned();
                 self.to.skip(Skipped { what: info.origin, why });
                 Ok(())
             }
-            Kind::Database | Kind::Binary => self.to.member(info, content),
+            Kind::Binary => self.to.member(info, content),
         };
         self.redactor.member.clear();
         done

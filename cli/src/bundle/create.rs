@@ -2,7 +2,10 @@
 
 use tracewell_bundle::os::{OperatingSystem, Options};
 use tracewell_bundle::redact::{self, Known, PseudonymKey, Redacting, Redactor};
-use tracewell_bundle::{DraftWriter, OwnKey, Product, ProductError, Sink, Skipped, Source, Terms, Traces};
+use tracewell_bundle::{
+    DraftWriter, FileGroup, FileList, Files, OwnKey, Product, ProductError, Sink, Skipped, Source, Terms,
+    Traces,
+};
 
 use super::args::{Create, Level, Part};
 use super::dumps::Dumps;
@@ -50,6 +53,13 @@ pub(super) fn create(place: &Place, args: &Create, out: &mut Out) -> Result<u8, 
     let asked = if args.request { Some(of_request(place, args)?) } else { None };
     let args = asked.as_ref().unwrap_or(args);
     let product = product(args.product.as_deref())?;
+    // Read before anything is made: a list that is wrong is told, not left out.
+    let list = match &product {
+        Some(product) if wants(args, Part::Files) => {
+            FileList::of(product).map_err(|e| Failure::of_lines(&e))?
+        }
+        _ => FileList::default(),
+    };
     let now = jiff::Timestamp::now();
     let terms = Terms {
         case: args.case.clone(),
@@ -71,12 +81,13 @@ pub(super) fn create(place: &Place, args: &Create, out: &mut Out) -> Result<u8, 
             Level::Strict => redact::Level::Strict,
         };
         let mut redactor = Redactor::new(level, PseudonymKey::random()?, Known::of_this_computer());
-        for source in &mut sources(place, args, product.as_ref()) {
+        for source in &mut sources(place, args, product.as_ref(), list) {
             note(&format!("collecting {}", source.label()));
             source.collect(&mut Redacting::new(&mut redactor, &mut draft))?;
         }
-        for what in not_collected(args) {
-            draft.skip(Skipped { what, why: "this version does not collect it yet".into() });
+        if wants(args, Part::Files) && product.as_ref().is_none_or(|product| product.files.is_none()) {
+            let why = "the product names none: there is no `files` in its product.toml".to_owned();
+            draft.skip(Skipped { what: "the product's files".into(), why });
         }
         draft.add_redaction(&redactor)?;
         draft.finish()
@@ -102,16 +113,13 @@ fn wants(args: &Create, part: Part) -> bool {
     args.only.is_empty() && !args.request || args.only.contains(&part)
 }
 
-/// What was asked for and cannot be had.
-fn not_collected(args: &Create) -> Vec<String> {
-    let mut all = Vec::new();
-    all.extend(wants(args, Part::Files).then(|| "the product's files".to_owned()));
-    all.extend(args.files.iter().map(|pattern| format!("files {pattern}")));
-    all
-}
-
 /// What was asked for, in the order in which it is collected.
-fn sources<'a>(place: &'a Place, args: &Create, product: Option<&Product>) -> Vec<Box<dyn Source + 'a>> {
+fn sources<'a>(
+    place: &'a Place,
+    args: &Create,
+    product: Option<&Product>,
+    list: FileList,
+) -> Vec<Box<dyn Source + 'a>> {
     let mut all: Vec<Box<dyn Source + 'a>> = Vec::new();
     if wants(args, Part::Os) {
         let product = product.map(|p| p.name.clone());
@@ -122,6 +130,15 @@ fn sources<'a>(place: &'a Place, args: &Create, product: Option<&Product>) -> Ve
     }
     if !args.dump.is_empty() || !args.full_dump.is_empty() {
         all.push(Box::new(Dumps::new(place, &args.dump, &args.full_dump)));
+    }
+    let mut files = Files::new(place.dirs.base());
+    files.ask(list.files, "the product");
+    if !args.files.is_empty() {
+        let by = if args.request { "support" } else { "you" };
+        files.ask([FileGroup::of_patterns("asked for", &args.files)], by);
+    }
+    if !files.is_empty() {
+        all.push(Box::new(files));
     }
     all
 }

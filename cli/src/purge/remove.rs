@@ -1,13 +1,15 @@
 //! Deleting, file by file: only names that Tracewell makes, below directories that are held open.
 
-use std::io;
+use std::collections::BTreeMap;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 use tracewell::fs;
+use tracewell::retention::KEEP_FILE;
 use tracewell_schema::format::process::PROCESS_FILE;
-use tracewell_schema::format::segment::{PACKING_SUFFIX, parse_file_name};
+use tracewell_schema::format::segment::{HEADER_LEN, MAGIC, PACKING_SUFFIX, parse_file_name};
 
 use crate::explain::count;
 use crate::output::{advice, size};
@@ -18,6 +20,8 @@ use crate::rings;
 pub(super) struct Removed {
     segments: u64,
     ring_files: u64,
+    /// Bundles and dumps, by what they are.
+    others: BTreeMap<&'static str, u64>,
     bytes: u64,
     left_files: u64,
     /// What is left, and why.
@@ -31,6 +35,9 @@ impl Removed {
         if self.ring_files != 0 {
             text += &format!(" and {} of rings", count(self.ring_files, "file"));
         }
+        for (what, n) in &self.others {
+            text += &format!(" and {}", count(*n, what));
+        }
         text += &format!(" ({})", size(self.bytes));
         if self.left_files != 0 {
             text += &format!(", left {}", count(self.left_files, "file"));
@@ -41,11 +48,26 @@ impl Removed {
     /// Deletes a session's folder.
     pub(super) fn session(&mut self, sessions: &Path, path: &Path) {
         let result = open(sessions, path).and_then(|(parent, folder, name)| {
-            let removed = self.files(&folder, path, is_segment)?;
+            let mut removed = self.files(&folder, path, is_segment)?;
             self.segments += removed.gone;
+            // Last: a session of which something is left is still one that is kept.
+            match fs::unlink_at(&folder, KEEP_FILE) {
+                Ok(()) => {}
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(_) => removed.is_empty = false,
+            }
             removed.then_folder(&parent, &name)
         });
         self.note(path, result);
+    }
+
+    /// Counts something that is a whole by itself.
+    pub(super) fn other(&mut self, what: &'static str, path: &Path, bytes: u64, done: io::Result<()>) {
+        if done.is_ok() {
+            *self.others.entry(what).or_default() += 1;
+            self.bytes += bytes;
+        }
+        self.note(path, done);
     }
 
     /// Deletes a dead process's ring folder.
@@ -59,7 +81,7 @@ impl Removed {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => None,
                 Err(e) => return Err(e),
             };
-            let removed = self.files(&folder, path, rings::is_own_name)?;
+            let removed = self.files(&folder, path, |_, name| rings::is_own_name(name))?;
             self.ring_files += removed.gone;
             removed.then_folder(&parent, &name)
         });
@@ -73,7 +95,12 @@ impl Removed {
     }
 
     /// Removes what is ours from a folder.
-    fn files(&mut self, folder: &OwnedFd, path: &Path, is_ours: impl Fn(&str) -> bool) -> io::Result<Files> {
+    fn files(
+        &mut self,
+        folder: &OwnedFd,
+        path: &Path,
+        is_ours: impl Fn(&OwnedFd, &str) -> bool,
+    ) -> io::Result<Files> {
         let mut removed = 0;
         let mut foreign = 0;
         // All names first: a directory that is being changed may be told in part.
@@ -81,7 +108,8 @@ impl Removed {
         for entry in rustix::fs::Dir::read_from(folder)? {
             match entry?.file_name().to_str() {
                 Ok("." | "..") => {}
-                Ok(name) if is_ours(name) => names.push(name.to_owned()),
+                Ok(KEEP_FILE) => {}
+                Ok(name) if is_ours(folder, name) => names.push(name.to_owned()),
                 Ok(_) | Err(_) => foreign += 1,
             }
         }
@@ -140,9 +168,20 @@ fn open(parent: &Path, path: &Path) -> io::Result<(OwnedFd, OwnedFd, String)> {
     Ok((parent, folder, name))
 }
 
-/// A segment, or a second copy that a killed packer left.
-fn is_segment(name: &str) -> bool {
-    parse_file_name(name.strip_suffix(PACKING_SUFFIX).unwrap_or(name)).is_some()
+/// Whether a file is a segment, or a second copy that a killed packer left: not by its name alone, which anything can have, but
+/// also by how it begins. One that was cut in its header, or whose bytes a loss of power took, holds nothing else.
+fn is_segment(folder: &OwnedFd, name: &str) -> bool {
+    if parse_file_name(name.strip_suffix(PACKING_SUFFIX).unwrap_or(name)).is_none() {
+        return false;
+    }
+    let begins = || {
+        let mut begin = Vec::new();
+        let file = fs::open_existing(folder, name, false)?;
+        file.take(HEADER_LEN as u64).read_to_end(&mut begin)?;
+        Ok::<_, io::Error>(begin)
+    };
+    let Ok(begin) = begins() else { return false };
+    begin.iter().all(|byte| *byte == 0) || begin.iter().zip(MAGIC).all(|(is, should)| *is == should)
 }
 
 #[cfg(test)]
@@ -159,16 +198,28 @@ mod tests {
         (dir, sessions, session)
     }
 
+    /// A file as the engine makes them.
+    fn file(path: &Path, bytes: &[u8]) {
+        use std::io::Write;
+        use std::os::unix::fs::OpenOptionsExt;
+        let mut file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(path).unwrap();
+        file.write_all(bytes).unwrap();
+    }
+
     #[test]
-    fn links_in_a_session_are_removed_and_not_followed() {
+    fn links_in_a_session_are_not_followed() {
         let (dir, sessions, session) = session();
         let precious = dir.path().join("precious");
         std::fs::write(&precious, "stays").unwrap();
-        std::os::unix::fs::symlink(&precious, session.join("a_pid1_00000000_000001.twseg")).unwrap();
+        let link = session.join("a_pid1_00000000_000001.twseg");
+        std::os::unix::fs::symlink(&precious, &link).unwrap();
         let mut removed = Removed::default();
         removed.session(&sessions, &session);
-        assert!(!session.exists() && removed.left.is_empty());
+        // Nobody of ours makes links: it is somebody's, and told.
+        assert!(link.is_symlink() && removed.left.len() == 1, "{removed:?}");
         assert_eq!(std::fs::read_to_string(&precious).unwrap(), "stays");
+        std::fs::remove_dir_all(&session).unwrap();
+        let mut removed = Removed::default();
         std::os::unix::fs::symlink(dir.path(), &session).unwrap();
         removed.session(&sessions, &session);
         assert_eq!(removed.left.len(), 1);
@@ -178,12 +229,35 @@ mod tests {
     #[test]
     fn what_is_not_ours_stays_and_the_rest_is_counted() {
         let (_dir, sessions, session) = session();
-        std::fs::write(session.join("a_pid1_00000000_000001.twseg"), vec![7; 8192]).unwrap();
+        let mut segment = MAGIC.to_vec();
+        segment.resize(8192, 7);
+        file(&session.join("a_pid1_00000000_000001.twseg"), &segment);
         std::fs::write(session.join("notes.txt"), "stays").unwrap();
         let mut removed = Removed::default();
         removed.session(&sessions, &session);
         assert_eq!(removed.left.len(), 1, "{removed:?}");
         assert_eq!(removed.summary(), "Deleted 1 segment (8.0 KiB), left 1 file.");
         assert_eq!(std::fs::read_to_string(session.join("notes.txt")).unwrap(), "stays");
+    }
+
+    #[test]
+    fn a_file_is_no_segment_because_of_its_name() {
+        let (_dir, sessions, session) = session();
+        let at = |name: &str| session.join(name);
+        // Whole, cut in the header, empty, and with nothing on the disk yet when the power went: ours.
+        for (number, bytes) in
+            [&[&MAGIC[..], &[1; 500]].concat(), &MAGIC[..3], &[], &[0; 4096]].iter().enumerate()
+        {
+            file(&at(&format!("a_pid1_00000000_{number:06}.twseg")), bytes);
+        }
+        file(&at("a_pid1_00000000_000009.twseg.packing"), &MAGIC);
+        file(&at(KEEP_FILE), b"");
+        let diary = at("a_pid1_00000000_000008.twseg");
+        file(&diary, b"my diary");
+        let mut removed = Removed::default();
+        removed.session(&sessions, &session);
+        assert_eq!(removed.segments, 5, "{removed:?}");
+        assert!(removed.left[0].contains("1 file in it not made by Tracewell"), "{removed:?}");
+        assert_eq!(std::fs::read(&diary).unwrap(), b"my diary");
     }
 }

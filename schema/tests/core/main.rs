@@ -5,5 +5,6 @@ mod columns;
 mod common;
 mod format_samples;
 mod hostile;
+mod privacy;
 mod reductions;
 mod round_trip;

@@ -75,18 +75,19 @@ fn stage(place: &Place, port: u16) {
     let product =
         product.replace(&age_key, &support.public().to_string()).replace(&sign_key, &signer.pk.to_base64());
     private(&place.path("product.toml"), &product);
-    private(
-        &place.path("files.toml"),
-        &block(&document, "toml", "[[file]]")
-            .replace("/opt/example", &place.path("opt").display().to_string()),
-    );
-    std::fs::create_dir_all(place.path("opt/log")).unwrap();
-    std::fs::create_dir_all(place.path("opt/etc")).unwrap();
-    std::fs::write(place.path("opt/etc/settings.ini"), "scan_archives = yes\nproxy_password = hunter2\n")
-        .unwrap();
-    let log = "2026-11-26 10:00:01 update failed for erika@example.org: 503\n".repeat(40);
-    std::fs::write(place.path("opt/log/update.log"), log).unwrap();
-    let request = block(&document, "toml", "case =");
+    private(&place.path("files.toml"), &here(place, &block(&document, "toml", "[[files]]")));
+    for (file, text) in [
+        ("etc/scanner.toml", "scan_archives = true\nproxy_password = \"hunter2\"\n".to_owned()),
+        ("log/scanner.log", "2026-11-26 10:00:01 update failed for erika@example.org: 503\n".repeat(8)),
+    ] {
+        let path = place.path("example").join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    std::fs::create_dir_all(place.path("example/lib")).unwrap();
+    let made = Command::new("sqlite3").arg(place.path("example/lib/quarantine.db")).arg(QUARANTINE).status();
+    assert!(made.expect("sqlite3 is installed").success());
+    let request = here(place, &block(&document, "toml", "case ="));
     let signature = minisign::sign(
         Some(&signer.pk),
         &signer.sk,
@@ -102,14 +103,28 @@ fn stage(place: &Place, port: u16) {
 
 /// The first block of this language that has a text in it.
 fn block(document: &str, language: &str, with: &str) -> String {
-    let mut blocks =
-        document.split(&format!("```{language}\n")).skip(1).filter_map(|rest| rest.split("```").next());
+    let begin = format!("```{language}\n");
+    let mut blocks = document.split(begin.as_str()).skip(1).filter_map(|rest| rest.split("```").next());
     blocks.find(|block| block.contains(with)).unwrap_or_else(|| panic!("no block with {with:?}")).to_owned()
 }
 
 fn word_with(text: &str, start: &str) -> String {
     let words = text.split(|c: char| c == '"' || c.is_whitespace());
     words.filter(|word| word.starts_with(start) && word.len() > 50).map(str::to_owned).next().expect("a key")
+}
+
+/// What the quarantine of the product holds.
+const QUARANTINE: &str = "create table item (name text, path text, sender text); \
+     insert into item values ('invoice.pdf.exe', '/home/erika/Downloads/invoice.pdf.exe', 'erika@example.org');";
+
+/// Where the product of the document lies, and where it lies here.
+const PLACES: [(&str, &str); 3] =
+    [("/etc/example", "etc"), ("/var/log/example", "log"), ("/var/lib/example", "lib")];
+
+fn here(place: &Place, text: &str) -> String {
+    PLACES.iter().fold(text.to_owned(), |text, (there, folder)| {
+        text.replace(there, &place.path("example").join(folder).display().to_string())
+    })
 }
 
 /// Something goes wrong in the component.
@@ -122,8 +137,7 @@ fn fail(tracer: &tracewell::Tracer) {
         );
         let remote = std::net::SocketAddr::new([192, 0, 2, 7].into(), 443);
         emit!(tracer, NetworkConnection { remote: Some(remote), ..Default::default() });
-        let message = Some("update server said 503");
-        emit!(tracer, ErrorRaised { module: "update", code: 503, message, ..Default::default() });
+        emit!(tracer, ErrorRaised { module: "update", code: 503, ..Default::default() });
     }
     tracer.flush().unwrap();
 }
@@ -240,8 +254,10 @@ fn steps(block: &str) -> Vec<Step> {
 
 /// What of this run must not stand in the document: its places.
 fn neutral(place: &Place, port: u16, text: &str) -> String {
+    let text = PLACES.iter().fold(text.to_owned(), |text, (there, folder)| {
+        text.replace(&place.path("example").join(folder).display().to_string(), there)
+    });
     text.replace(&format!("https://localhost:{port}"), "https://support.example")
-        .replace(&place.path("opt").display().to_string(), "/opt/example")
         .replace(&format!("{}/", place.path("").display().to_string().trim_end_matches('/')), "~/")
 }
 

@@ -160,7 +160,7 @@ fn gdb_opens_a_full_dump_which_has_the_heap_and_no_ring_and_no_key() {
 fn dumps_are_listed_named_and_purged_and_nothing_is_replaced() {
     let place = enabled();
     assert!(place.run(&["dump", "--list"]).ok().stdout.contains("no dumps"));
-    let (one, two) = (Component::start(&place, 0), Component::start_second(&place));
+    let (one, two) = (Component::start(&place, 0), Component::start(&place, 0));
     let both = [one.pid().to_string(), two.pid().to_string()];
     place.run(&["dump", "--component", "scanner"]).error(&["2 processes", &both[0], &both[1], "--pid"]);
     place.run(&["dump", "--component", "nobody"]).error(&["nobody", "not attached", "tracewell status"]);

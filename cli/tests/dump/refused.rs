@@ -89,6 +89,7 @@ fn a_dumper_that_is_killed_leaves_the_component_running_and_no_file() {
         let until = Instant::now() + Duration::from_secs(5);
         loop {
             let (state, tracer) = state_and_tracer(component.pid());
+            assert!(!state.starts_with(['Z', 'X']), "it was killed too");
             if tracer == "0" && !state.starts_with(['t', 'T']) {
                 break;
             }

@@ -45,7 +45,9 @@ pub(crate) fn turned(name: &str, take: impl FnOnce(&[u8])) {
 /// A shared mapping of a file below the rings, without any mark.
 pub(crate) fn ring_file(name: &str, folder: &std::path::Path) {
     let path = folder.join("ring-of-a-test");
-    let file = std::fs::File::options().create_new(true).read(true).write(true).open(path).unwrap();
+    let file = std::fs::File::options().create_new(true).read(true).write(true).open(&path).unwrap();
+    // The mapping keeps its path.
+    std::fs::remove_file(path).unwrap();
     file.set_len(4096).unwrap();
     let flags = libc::MAP_PRIVATE;
     use std::os::fd::AsRawFd;
@@ -213,12 +215,4 @@ pub(crate) fn is_whole(place: &Place, emitted: u64) {
     // One more with a canary.
     assert_eq!((read.code, read.stdout.lines().count() as u64), (0, emitted + 1), "{}", read.stderr);
     assert!(read.stdout.contains(&canary("event")));
-}
-
-impl Component {
-    /// The file beside the rings is there already.
-    pub(crate) fn start_second(place: &Place) -> Self {
-        std::fs::remove_file(place.ring_root().join("ring-of-a-test")).unwrap();
-        Self::start(place, 0)
-    }
 }

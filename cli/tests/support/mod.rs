@@ -9,6 +9,17 @@ pub(crate) struct Place {
     dir: tempfile::TempDir,
 }
 
+impl Drop for Place {
+    /// What processes that were killed left in memory, outside of the temporary directory.
+    fn drop(&mut self) {
+        let Ok(dirs) = tracewell::dirs::Dirs::resolve(Some(&self.base())) else { return };
+        let user = rustix::process::geteuid().as_raw();
+        if let Some(name) = dirs.ring_root().file_name() {
+            let _ = std::fs::remove_dir_all(format!("/dev/shm/tracewell-{user}/{}", name.display()));
+        }
+    }
+}
+
 /// What a run of the command gave.
 #[derive(Debug)]
 pub(crate) struct Ran {

@@ -124,6 +124,9 @@ fn a_user_looks_searches_strikes_out_and_is_done() {
     browser.resize(420, 800);
     browser.wait("document.documentElement.scrollWidth <= 420");
     keep(&mut browser, "view-narrow.png");
+    browser.click(&member("files/0002.txt"));
+    browser.wait("document.querySelector('.lines')?.textContent.includes('archives = true')");
+    browser.wait("document.getElementById('content').getBoundingClientRect().top < 50");
     assert_calm(&mut browser, &served);
     browser.click("document.getElementById('done')");
     browser.wait("document.querySelector('h1').textContent === 'Done. Nothing was sent.'");

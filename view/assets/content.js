@@ -14,6 +14,8 @@ export async function open(member, at = {}) {
   frame();
   await show({ at: at.at ?? 0, line: at.line, found: at.found });
   by("view")?.focus({ preventScroll: true });
+  // On narrow windows the content is below the list.
+  if (matchMedia("(max-width: 900px)").matches) by("content").scrollIntoView();
 }
 
 function frame() {

@@ -75,9 +75,9 @@ fn main() -> ExitCode {
 fn touches(command: &Command) -> bool {
     match command {
         Command::Read(read) => read.paths.is_empty(),
-        Command::Demo(_) | Command::Purge(_) | Command::Completions { .. } | Command::DemoComponent(_) => {
-            false
-        }
+        Command::Collect(collect) => collect.what.is_none(),
+        Command::Demo(_) | Command::Purge(_) | Command::Completions { .. } => false,
+        Command::DemoComponent(_) | Command::CrashWatch(_) => false,
         _ => true,
     }
 }

@@ -128,7 +128,7 @@ fn a_bundle_is_prepared_looked_at_struck_sealed_and_opened_by_support() {
     vendor.run(&["bundle", "create"]).ok();
     user.record(300);
     let created = user.run(&["bundle", "create", "--case", "2026-004711"]).ok();
-    for part in ["Nothing was sent", "2026-004711", "standard", "trace/0001/", "does not collect it yet"] {
+    for part in ["Nothing was sent", "2026-004711", "standard", "trace/0001/", "the product names none"] {
         assert!(created.stdout.contains(part), "{part}: {created:?}");
     }
     let shown = user.run(&["bundle", "show", "--json"]).ok();

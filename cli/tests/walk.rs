@@ -271,7 +271,7 @@ fn from_the_request_to_the_receipt_as_the_document_says() {
     let writes = std::env::var_os("TRACEWELL_WRITE_DOCS").is_some();
     let mut written = String::new();
     let mut digests = BTreeMap::<String, String>::new();
-    let tracer = place.tracer("scanner");
+    let mut component = None;
     let mut parts = document.split("```console\n");
     written.push_str(parts.next().unwrap());
     let mut commands = 0;
@@ -286,7 +286,7 @@ fn from_the_request_to_the_receipt_as_the_document_says() {
             }
             let printed = neutral(&place, server.1, &on_a_terminal(&place, &command));
             if command.contains("request accept") {
-                fail(&tracer);
+                fail(component.insert(place.tracer("scanner")));
             }
             let digest = |text: &str| -> Option<String> {
                 let mut words = text.split_whitespace();

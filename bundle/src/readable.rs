@@ -2,7 +2,8 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::sync::Arc;
 
 use tracewell_reader::render::escape::push_escaped;
 use tracewell_reader::{Filter, Form, Trace};
@@ -39,8 +40,7 @@ fn segment(content: &mut dyn Read, out: &mut (dyn Write + Send)) -> io::Result<(
     let memory = rustix::fs::memfd_create("segment", rustix::fs::MemfdFlags::CLOEXEC)?;
     let mut memory = File::from(memory);
     io::copy(content, &mut memory)?;
-    let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
-    let trace = Trace::open(&[path.into()], &[]).map_err(io::Error::other)?;
+    let trace = Trace::open_segment(Path::new("this member"), Arc::new(memory)).map_err(io::Error::other)?;
     let form = Form::Text { local: false };
     let summary = trace.write_lines(&Filter::default(), form, 1, &mut *out, |_| ())?;
     if !summary.is_complete() {

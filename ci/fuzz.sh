@@ -25,10 +25,19 @@ if ! command -v c++ >/dev/null; then
   apt-get install -y g++
 fi
 nightly=nightly-x86_64-unknown-linux-gnu
-command -v rustup >/dev/null || { echo "rustup is missing: it installs $nightly" >&2; exit 1; }
-if ! rustup toolchain list | grep -q "^$nightly"; then
-  rustup toolchain install "$nightly" --profile minimal --no-self-update
+sanitizer="${FUZZ_SANITIZER:-address}"
+toolchain="+$nightly"
+if ! { command -v rustup >/dev/null && rustup toolchain list | grep -q "^$nightly"; }; then
+  if [ "$mode" = --quick ] && [ -z "${FUZZ_SANITIZER:-}" ]; then
+    # The instrumentation alone needs no nightly compiler.
+    echo "there is no $nightly: fuzzed without a sanitizer" >&2
+    sanitizer=none
+  elif [ "$sanitizer" = address ]; then
+    command -v rustup >/dev/null || { echo "rustup is missing: it installs $nightly" >&2; exit 1; }
+    rustup toolchain install "$nightly" --profile minimal --no-self-update
+  fi
 fi
+if [ "$sanitizer" = none ]; then toolchain=""; fi
 
 # Files of the targets: on tmpfs if there is room, and gone at the end.
 place=$(mktemp -d -p /dev/shm tracewell-fuzz-XXXXXX 2>/dev/null || mktemp -d)
@@ -51,13 +60,12 @@ CARGO_PROFILE_DEV_DEBUG=0 cargo test --quiet --manifest-path fuzz/Cargo.toml --t
 flags="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4"
 flags+=" -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table"
 flags+=" -Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-simplifycfg-branch-fold-threshold=0"
-sanitizer="${FUZZ_SANITIZER:-address}"
 case "$sanitizer" in
   address) flags+=" -Zsanitizer=address" ;;
   none) ;;
   *) echo "FUZZ_SANITIZER is address or none" >&2; exit 2 ;;
 esac
-RUSTFLAGS="$flags" cargo "+$nightly" build --quiet --release --manifest-path fuzz/Cargo.toml --locked \
+RUSTFLAGS="$flags" cargo ${toolchain:+"$toolchain"} build --quiet --release --manifest-path fuzz/Cargo.toml --locked \
   --features libfuzzer --target x86_64-unknown-linux-gnu --target-dir "$target_dir/$sanitizer" \
   $(printf -- '--bin %s ' "${targets[@]}") >&2
 programs="$target_dir/$sanitizer/x86_64-unknown-linux-gnu/release"

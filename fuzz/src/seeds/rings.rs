@@ -139,7 +139,12 @@ fn contents() -> Vec<Seed> {
         seed("ring-record-length-8", of(8), 5, "no record where one should be"),
         seed("ring-record-beyond-head", of(33), 5, "no record where one should be"),
         seed("ring-record-16-mib", of((1 << 24) - 1), 5, "no record where one should be"),
-        seed("ring-record-of-unknown-kind", with(&record(9, 3, 9, &[0; 24])), 5, "no record where one should be"),
+        seed(
+            "ring-record-of-unknown-kind",
+            with(&record(9, 3, 9, &[0; 24])),
+            5,
+            "no record where one should be",
+        ),
         seed("ring-pad-of-0", pad_of(0), 5, "no record where one should be"),
         seed("ring-pad-beyond-head", pad_of(4096), 5, "no record where one should be"),
         seed("ring-endless-pads", with(&pad(8).repeat(1000)), 5, "pad record before the end of its lap"),

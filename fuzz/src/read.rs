@@ -120,7 +120,7 @@ pub fn check(paths: &[PathBuf], ring_roots: &[PathBuf], look: Look) -> Outcome {
                 if outcome.events.len() < 4096 {
                     outcome.events.push((key.0, key.1, event.sequence, event.time, number));
                 }
-                assert_eq!(event.has_text(""), true);
+                assert!(event.has_text(""));
                 let _ = event.has_text("x");
             }
             Item::Hole { events, .. } => holes = holes.saturating_add(*events),

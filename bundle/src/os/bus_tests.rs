@@ -205,8 +205,8 @@ fn cups(socket: &Path, answer: Vec<u8>) -> std::thread::JoinHandle<Vec<u8>> {
     })
 }
 
-/// An answer of IPP: one printer with a few attributes.
-fn printers() -> Vec<u8> {
+/// An answer of IPP: one printer with a few attributes; status 0 is success, 0x0401 forbidden.
+fn printers(status: [u8; 2]) -> Vec<u8> {
     fn attribute(body: &mut Vec<u8>, tag: u8, name: &str, value: &[u8]) {
         body.push(tag);
         for part in [name.as_bytes(), value] {
@@ -214,7 +214,7 @@ fn printers() -> Vec<u8> {
             body.extend(part);
         }
     }
-    let mut body = vec![1, 1, 0, 0, 0, 0, 0, 1, 0x01];
+    let mut body = vec![1, 1, status[0], status[1], 0, 0, 0, 1, 0x01];
     attribute(&mut body, 0x47, "attributes-charset", b"utf-8");
     attribute(&mut body, 0x48, "attributes-natural-language", b"en");
     body.push(0x04);
@@ -238,7 +238,7 @@ fn cups_is_asked_over_its_socket() {
     laid.file("etc/cups/printers.conf", "<Printer of_the_file>\n</Printer>\n");
     laid.file("run/cups/none", "");
     let socket = laid.at("run/cups/cups.sock");
-    let server = cups(&socket, http("200 OK", &printers()));
+    let server = cups(&socket, http("200 OK", &printers([0, 0])));
     let document = laid.collect(&["printing"]).remove(0);
     let request = server.join().unwrap();
     assert!(request.starts_with(b"POST / HTTP/1.0\r\n") && request.windows(2).any(|w| w == [0x40, 0x02]));
@@ -251,7 +251,8 @@ fn cups_is_asked_over_its_socket() {
     // What is no answer is said, and the file looked at.
     for answer in [
         http("403 Forbidden", b""),
-        http("200 OK", &printers()[..40]),
+        http("200 OK", &printers([0, 0])[..40]),
+        http("200 OK", &printers([4, 1])),
         b"nonsense".to_vec(),
         Vec::new(),
         http("200 OK", &[0xff; 100_000]),

@@ -344,6 +344,24 @@ mod tests {
     }
 
     #[test]
+    fn headings_go_no_deeper_than_they_should() {
+        let mut nested = json!({"last": "end"});
+        for _ in 0..100 {
+            nested = json!({"a": nested, "b": 1});
+        }
+        let document = json!({"format": FORMAT, "group": "x", "data": {"n": nested}});
+        let blocks = blocks(&document).unwrap();
+        let deepest =
+            blocks.iter().map(|b| if let Block::Heading { level, .. } = b { *level } else { 0 }).max();
+        assert_eq!(deepest, Some(MAX_DEPTH));
+        // What lies deeper is there, as JSON, as far as a cell goes.
+        assert!(
+            matches!(blocks.last(), Some(Block::Facts(facts)) if facts[0].1.contains("{\"a\":{\"a\":")),
+            "{blocks:?}"
+        );
+    }
+
+    #[test]
     fn hostile_content_stays_harmless_and_of_bounded_size() {
         let mut nested = json!("end");
         for i in 0..100 {

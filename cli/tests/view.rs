@@ -58,7 +58,7 @@ impl View {
 fn a_bundle_is_looked_at_struck_and_seen_struck_by_the_other_commands() {
     let place = Place::new();
     place.record(300);
-    place.run(&["bundle", "create"]).ok();
+    place.run(&["bundle", "create", "--only", "trace"]).ok();
     let view = View::start(&place, &[], &[]);
     let members: serde_json::Value = serde_json::from_str(&view.request("GET", "api/members", "")).unwrap();
     let trace = &members["members"][0];

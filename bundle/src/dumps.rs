@@ -19,6 +19,8 @@ use crate::unnamed::{Unnamed, random_hex};
 
 /// Name of the folder in the trace directory.
 pub const DUMPS: &str = "dumps";
+/// An empty file of a dump's name and this keeps it.
+const KEEP_SUFFIX: &str = ".keep";
 
 /// What a dump holds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -55,9 +57,17 @@ pub struct DumpFile {
     pub kind: DumpKind,
     /// Its length in bytes.
     pub len: u64,
+    /// The later of what its name says and when it was written, in seconds since 1970: its age needs both.
+    pub made: i64,
+    /// The user keeps it.
+    pub is_kept: bool,
 }
 
 impl DumpFile {
+    fn keep_name(&self) -> String {
+        format!("{}{KEEP_SUFFIX}", self.name)
+    }
+
     /// Reads a name; `None` if it is not one that [`DumpWriter::publish`] gives.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
@@ -82,9 +92,12 @@ impl DumpFile {
             return None;
         }
         let at = jiff::civil::DateTime::strptime("%Y%m%d%H%M%S", format!("{date}{time}")).ok()?;
+        let at = jiff::tz::TimeZone::UTC.to_timestamp(at).ok()?;
         Some(Self {
             name: name.to_owned(),
-            at: jiff::tz::TimeZone::UTC.to_timestamp(at).ok()?,
+            at,
+            made: at.as_second(),
+            is_kept: false,
             component: component.to_owned(),
             pid: pid.parse().ok()?,
             reason: match reason {
@@ -125,7 +138,7 @@ impl Dumps {
         &self.path
     }
 
-    /// All dumps, oldest first. Other files are not ours and are not listed.
+    /// All dumps, oldest first. Other files, and links, are not ours and are not listed.
     ///
     /// # Errors
     /// If the folder is not this user's alone, or cannot be read.
@@ -134,11 +147,17 @@ impl Dumps {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             other => other?,
         };
-        let mut all: Vec<DumpFile> =
-            tracewell::fs::names_in(&folder)?.iter().filter_map(|name| DumpFile::parse(name)).collect();
-        for dump in &mut all {
+        let names = tracewell::fs::names_in(&folder)?;
+        let mut all = Vec::new();
+        for mut dump in names.iter().filter_map(|name| DumpFile::parse(name)) {
             let stat = rustix::fs::statat(&folder, dump.name.as_str(), rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
-            dump.len = stat.ok().and_then(|stat| u64::try_from(stat.st_size).ok()).unwrap_or(0);
+            let Ok(stat) = stat else { continue };
+            if rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::RegularFile {
+                dump.len = u64::try_from(stat.st_size).unwrap_or(0);
+                dump.made = dump.made.max(stat.st_mtime);
+                dump.is_kept = names.contains(&dump.keep_name());
+                all.push(dump);
+            }
         }
         all.sort_by(|a, b| (a.at, &a.name).cmp(&(b.at, &b.name)));
         Ok(all)
@@ -152,12 +171,34 @@ impl Dumps {
         tracewell::fs::open_existing(tracewell::fs::open_private_dir(&self.path)?, &dump.name, false)
     }
 
-    /// Removes a dump: the name, whatever it is. Files without a name that a killed command left are gone by themselves.
+    /// Removes a dump, and what keeps it. Files without a name that a killed command left are gone by themselves.
     ///
     /// # Errors
     /// If it cannot be removed.
     pub fn remove(&self, dump: &DumpFile) -> io::Result<()> {
-        tracewell::fs::unlink_at(tracewell::fs::open_private_dir(&self.path)?, &dump.name)
+        let folder = tracewell::fs::open_private_dir(&self.path)?;
+        tracewell::fs::unlink_at(&folder, &dump.name)?;
+        match tracewell::fs::unlink_at(&folder, &dump.keep_name()) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps a dump, or lets it go as the others.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn keep(&self, dump: &DumpFile, keeps: bool) -> io::Result<()> {
+        let folder = tracewell::fs::open_private_dir(&self.path)?;
+        let done = if keeps {
+            tracewell::fs::create_new(&folder, &dump.keep_name()).map(drop)
+        } else {
+            tracewell::fs::unlink_at(&folder, &dump.keep_name())
+        };
+        match done {
+            Err(e) if !matches!(e.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => Err(e),
+            _ => Ok(()),
+        }
     }
 
     /// Begins a dump here; the folder is made if it is missing.
@@ -281,9 +322,22 @@ mod tests {
         assert_eq!((listed[0].reason, listed[1].reason), (DumpReason::Request, DumpReason::Crash));
         assert_eq!((listed[1].len, listed[1].component.as_str()), (5, "scan_ner"));
         assert_eq!(dumps.open(&listed[1]).unwrap().metadata().unwrap().len(), 5);
+        dumps.keep(&listed[0], true).unwrap();
+        dumps.keep(&listed[1], true).unwrap();
+        dumps.keep(&listed[1], false).unwrap();
+        let kept: Vec<bool> = dumps.list().unwrap().iter().map(|dump| dump.is_kept).collect();
+        assert_eq!(kept, [true, false]);
+        std::os::unix::fs::symlink(
+            "notes.txt",
+            dumps.path().join("20261126-041500-scanner-1-crash-00ff.dmp"),
+        )
+        .unwrap();
+        assert_eq!(dumps.list().unwrap().len(), 2, "a link is none");
+        std::fs::remove_file(dumps.path().join("20261126-041500-scanner-1-crash-00ff.dmp")).unwrap();
         for dump in &listed {
             dumps.remove(dump).unwrap();
         }
+        assert_eq!(std::fs::read_dir(dumps.path()).unwrap().count(), 1, "what kept one goes with it");
         assert!(dumps.list().unwrap().is_empty() && dumps.path().join("notes.txt").exists());
     }
 }

@@ -209,8 +209,28 @@ pub trait Source {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// Takes members into memory.
+    #[derive(Default)]
+    pub(crate) struct Kept {
+        pub(crate) members: Vec<(MemberInfo, Vec<u8>)>,
+        pub(crate) skipped: Vec<Skipped>,
+    }
+
+    impl Sink for Kept {
+        fn member(&mut self, info: MemberInfo, content: &mut dyn Read) -> io::Result<()> {
+            let mut bytes = Vec::new();
+            content.read_to_end(&mut bytes)?;
+            self.members.push((info, bytes));
+            Ok(())
+        }
+
+        fn skip(&mut self, skipped: Skipped) {
+            self.skipped.push(skipped);
+        }
+    }
 
     #[test]
     fn names_are_of_one_form_only() {

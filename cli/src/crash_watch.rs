@@ -131,7 +131,8 @@ fn write(place: &Place, args: &CrashWatch, pid: u32, crash: Crash) -> io::Result
 /// Removes the oldest ones beyond what is kept.
 fn make_room(dumps: &Dumps, component: &str) -> io::Result<()> {
     let own = tracewell_bundle::dumps::safe_component(component);
-    let is_own = |dump: &DumpFile| dump.reason == DumpReason::Crash && dump.component == own;
+    // What the user keeps neither goes nor counts.
+    let is_own = |dump: &DumpFile| dump.reason == DumpReason::Crash && dump.component == own && !dump.is_kept;
     let all: Vec<DumpFile> = dumps.list()?.into_iter().filter(is_own).collect();
     let too_many = (all.len() + 1).saturating_sub(KEPT);
     all.iter().take(too_many).try_for_each(|dump| dumps.remove(dump))
@@ -164,13 +165,16 @@ mod tests {
             dumps.create().unwrap().publish(at, component, 1, reason, DumpKind::Mini).unwrap()
         };
         let others = [put(0, "other", DumpReason::Crash), put(0, "scan-ner", DumpReason::Request)];
+        let kept = put(0, "scan-ner", DumpReason::Crash);
+        dumps.keep(&DumpFile::parse(&kept).unwrap(), true).unwrap();
         let oldest = put(1, "scan-ner", DumpReason::Crash);
         for second in 2..20 {
             make_room(&dumps, "scan-ner").unwrap();
             put(second, "scan-ner", DumpReason::Crash);
         }
         let names: Vec<String> = dumps.list().unwrap().into_iter().map(|dump| dump.name).collect();
-        assert_eq!(names.len(), KEPT + 2);
+        assert_eq!(names.len(), KEPT + 3);
+        assert!(names.contains(&kept));
         assert!(others.iter().all(|name| names.contains(name)) && !names.contains(&oldest));
     }
 }

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use tracewell::dirs::is_session_name;
+use tracewell_bundle::dumps::{DumpFile, Dumps};
 
 use crate::output::{Failure, Out, safe};
 use crate::place::{Place, unusable};
-use crate::{OK, args, audit_file, purge, segments, session_end};
+use crate::{OK, args, audit_file, segments, session_end};
 
 /// `tracewell keep`.
 pub(crate) fn keep(dir: Option<&Path>, args: &args::Keep, out: &mut Out) -> Result<u8, Failure> {
@@ -20,8 +21,9 @@ pub(crate) fn keep(dir: Option<&Path>, args: &args::Keep, out: &mut Out) -> Resu
         part => names.iter().filter(|name| name.contains(part)).collect(),
     };
     if let Some(dump) = found.is_empty().then(|| dump(&place, &args.session)).transpose()?.flatten() {
-        purge::keep_dump(place.dirs.base(), &dump, !args.undo)
-            .map_err(|e| unusable(place.dirs.base(), &e))?;
+        let dumps = Dumps::new(place.dirs.base());
+        dumps.keep(&dump, !args.undo).map_err(|e| unusable(dumps.path(), &e))?;
+        let dump = dump.name;
         audit_file::note(
             &place,
             "keep",
@@ -56,7 +58,8 @@ pub(crate) fn keep(dir: Option<&Path>, args: &args::Keep, out: &mut Out) -> Resu
 }
 
 /// The dump of this name.
-fn dump(place: &Place, name: &str) -> Result<Option<String>, Failure> {
-    let all = purge::dumps(place.dirs.base()).map_err(|e| unusable(place.dirs.base(), &e))?;
-    Ok(all.into_iter().map(|dump| dump.name).find(|dump| dump == name))
+fn dump(place: &Place, name: &str) -> Result<Option<DumpFile>, Failure> {
+    let dumps = Dumps::new(place.dirs.base());
+    let all = dumps.list().map_err(|e| unusable(dumps.path(), &e))?;
+    Ok(all.into_iter().find(|dump| dump.name == name))
 }

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use tracewell::dirs::{Dirs, is_session_name};
+use tracewell_bundle::dumps::{DumpFile, Dumps};
 use tracewell_bundle::expiry::Now;
 use tracewell_bundle::{Folder, Store};
 use tracewell_schema::format::hex;
@@ -22,7 +23,6 @@ use crate::segments::Session;
 use crate::status::current_session;
 use crate::{OK, args, audit_file, expiry, segments};
 use remove::Removed;
-pub(crate) use rest::{Dump, dumps, keep_dump};
 
 /// What would be deleted, and what stays.
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ pub(crate) struct Plan {
     /// Prepared for support: copies of what was recorded.
     pub(crate) bundles: Vec<Folder>,
     /// Memory of components.
-    pub(crate) dumps: Vec<Dump>,
+    pub(crate) dumps: Vec<DumpFile>,
     pub(crate) kept: Vec<(PathBuf, String)>,
     /// Where rings were looked for.
     roots: Vec<PathBuf>,
@@ -53,7 +53,7 @@ impl Plan {
     pub(crate) fn bytes(&self) -> u64 {
         let sessions: u64 = self.sessions.iter().map(Session::bytes).sum();
         let bundles: u64 = self.bundles.iter().map(Folder::bytes).sum();
-        let dumps: u64 = self.dumps.iter().map(|dump| dump.bytes).sum();
+        let dumps: u64 = self.dumps.iter().map(|dump| dump.len).sum();
         sessions + self.folders.iter().map(|f| f.bytes).sum::<u64>() + bundles + dumps
     }
 
@@ -151,7 +151,11 @@ fn print(plan: &Plan, rest: &rest::Rest, is_done: bool, out: &mut Out) -> Result
             out.line(format_args!("  bundle  {} ({})", safe(bundle.path()), size(bundle.bytes())))?;
         }
         for dump in &plan.dumps {
-            out.line(format_args!("  dump    {} ({})", safe(&dump.path), size(dump.bytes)))?;
+            out.line(format_args!(
+                "  dump    {} ({})",
+                safe(Dumps::new(&rest.base).path().join(&dump.name)),
+                size(dump.len)
+            ))?;
         }
         for (path, what) in &rest.named {
             out.line(format_args!("  {:<7} {}", what, safe(path)))?;
@@ -173,7 +177,8 @@ pub(crate) fn plan(place: &Place) -> Result<Plan, Failure> {
     for name in store.list().map_err(|e| unusable(dirs.base(), &e))? {
         plan.bundles.push(store.open(&name).map_err(|e| unusable(dirs.base(), &e))?);
     }
-    plan.dumps = dumps(dirs.base()).map_err(|e| unusable(dirs.base(), &e))?;
+    let dumps = Dumps::new(dirs.base());
+    plan.dumps = dumps.list().map_err(|e| unusable(dumps.path(), &e))?;
     let mut live = BTreeSet::new();
     let sessions = segments::sessions(&dirs.sessions()).map_err(|e| unusable(&dirs.sessions(), &e))?;
     for folder in rings.folders {
@@ -240,9 +245,9 @@ pub(crate) fn delete_all(place: &Place, plan: &mut Plan) -> (String, Vec<String>
         let (done, bytes) = (bundle.bytes(), bundle.remove());
         removed.other("bundle", &path, done, bytes);
     }
+    let dumps = Dumps::new(place.dirs.base());
     for dump in plan.dumps.drain(..) {
-        let done = dump.remove(place.dirs.base());
-        removed.other("dump", &dump.path, dump.bytes, done);
+        removed.other("dump", &dumps.path().join(&dump.name), dump.len, dumps.remove(&dump));
     }
     for folder in plan.folders.drain(..) {
         removed.rings(&folder.path);

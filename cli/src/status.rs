@@ -24,7 +24,7 @@ use crate::rings::{RingFolder, Rings};
 use crate::segments::{self, Session};
 use crate::session_end::{Fate, Recorded, begun};
 use crate::tally::{Tally, tallies};
-use crate::{OK, args, expiry, purge, status_text};
+use crate::{OK, args, expiry, status_text};
 
 /// Version of the JSON form.
 const VERSION: u32 = 1;
@@ -402,15 +402,16 @@ fn prepared(report: &mut Report, dirs: &Dirs, now: Timestamp) {
             }
         }
     }
-    match purge::dumps(dirs.base()) {
+    let dumps = tracewell_bundle::dumps::Dumps::new(dirs.base());
+    match dumps.list() {
         Err(e) => report.notes.push(format!("the dumps cannot be looked at: {e}{}", advice(&e))),
-        Ok(dumps) => {
-            for dump in dumps {
+        Ok(all) => {
+            for dump in all {
                 let at = expiry::dump_goes(dump.made).filter(|_| !dump.is_kept);
                 report.places.push(PlaceReport {
                     kind: "dump",
-                    path: dump.path.display().to_string(),
-                    bytes: dump.bytes,
+                    path: dumps.path().join(&dump.name).display().to_string(),
+                    bytes: dump.len,
                     files: 1,
                     deleted_at: at.map(|at| at.to_string()),
                     note: Some(at.map_or_else(|| "kept".into(), |at| goes(at, now))),

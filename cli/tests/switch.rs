@@ -209,7 +209,11 @@ fn purge_takes_everything_that_lies_there_and_says_so() {
     std::fs::create_dir(base.join("dumps")).unwrap();
     std::fs::set_permissions(base.join("dumps"), std::fs::Permissions::from_mode(0o700)).unwrap();
     let half_made = base.join(".control-0011223344556677");
-    for path in [base.join("dumps/a.dmp"), base.join("bundles/request.json"), half_made.clone()] {
+    for path in [
+        base.join("dumps/20200102-000000-scanner-2-request-00fe.dmp"),
+        base.join("bundles/request.json"),
+        half_made.clone(),
+    ] {
         std::fs::write(&path, "x").unwrap();
     }
     // One that is just being made stays.

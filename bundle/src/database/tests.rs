@@ -6,9 +6,10 @@ use std::time::Instant;
 use rusqlite::Connection;
 
 use super::*;
+use crate::member::tests::Kept;
 use crate::redact::{Known, Level, PseudonymKey, Redacting, Redactor};
 use crate::unnamed::tests::private_dir;
-use crate::{Kind, MemberInfo, Sink, Skipped};
+use crate::{Kind, Sink};
 
 const CHILD: &str = "TRACEWELL_TEST_SQLITE";
 
@@ -220,26 +221,6 @@ fn only_the_file_that_was_found_and_only_as_much_as_allowed() {
         assert!(copied(&path).unwrap_err().contains("a pipe"), "{ending}");
         assert!(began.elapsed() < std::time::Duration::from_secs(2));
         std::fs::remove_file(pipe).unwrap();
-    }
-}
-
-/// Takes members into memory.
-#[derive(Default)]
-struct Kept {
-    members: Vec<(MemberInfo, Vec<u8>)>,
-    skipped: Vec<Skipped>,
-}
-
-impl Sink for Kept {
-    fn member(&mut self, info: MemberInfo, content: &mut dyn std::io::Read) -> std::io::Result<()> {
-        let mut bytes = Vec::new();
-        content.read_to_end(&mut bytes)?;
-        self.members.push((info, bytes));
-        Ok(())
-    }
-
-    fn skip(&mut self, skipped: Skipped) {
-        self.skipped.push(skipped);
     }
 }
 

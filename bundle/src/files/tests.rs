@@ -1,28 +1,9 @@
 use std::os::unix::fs::symlink;
 
 use super::*;
+use crate::member::tests::Kept;
 use crate::redact::{Known, Level, PseudonymKey, Redacting, Redactor};
 use crate::unnamed::tests::private_dir;
-
-/// Takes members into memory.
-#[derive(Default)]
-struct Kept {
-    members: Vec<(MemberInfo, Vec<u8>)>,
-    skipped: Vec<Skipped>,
-}
-
-impl Sink for Kept {
-    fn member(&mut self, info: MemberInfo, content: &mut dyn Read) -> io::Result<()> {
-        let mut bytes = Vec::new();
-        content.read_to_end(&mut bytes)?;
-        self.members.push((info, bytes));
-        Ok(())
-    }
-
-    fn skip(&mut self, skipped: Skipped) {
-        self.skipped.push(skipped);
-    }
-}
 
 impl Kept {
     /// Paths and bytes, without the note.

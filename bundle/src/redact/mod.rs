@@ -192,13 +192,11 @@ impl Redactor {
         Cow::Owned(out)
     }
 
-    /// Whether something that would be replaced lies across this place of a text, or the words that say what it is. Where
-    /// it begins, and whether it goes to the end of the text.
-    fn across(&self, text: &str, place: usize) -> Option<(usize, bool)> {
+    /// What would be replaced in a text, each from the words that say what it is to its end.
+    fn ranges(&self, text: &str) -> Vec<(usize, usize)> {
         let found = self.patterns.find_with_words(text).map(|(from, found)| (from, found.end));
         let known = self.known.find(text).into_iter().map(|(start, end, _)| (start, end));
-        let across = found.chain(known).filter(|(from, end)| *from < place && place < *end);
-        across.min().map(|(from, end)| (from, end == text.len()))
+        found.chain(known).collect()
     }
 
     /// Replaces the names of users and computers.

@@ -126,10 +126,12 @@ impl<'a, R: Read> TextStream<'a, R> {
         let (head, _) = piece.split_at(most);
         let word = head.rfind(char::is_whitespace).filter(|at| *at > most / 2);
         let mut cut = word.unwrap_or(most);
-        while let Some((from, goes_on)) = self.redactor.across(piece, cut) {
+        let ranges = self.redactor.ranges(piece);
+        let across = |cut| ranges.iter().copied().filter(|(from, end)| *from < cut && cut < *end).min();
+        while let Some((from, end)) = across(cut) {
             if from == 0 {
                 // Longer than all that is looked at: taken whole, and the rest of the line with it if it goes on there.
-                self.in_secret = goes_on;
+                self.in_secret = end == piece.len();
                 return piece.len();
             }
             cut = from;

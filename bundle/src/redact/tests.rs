@@ -1,8 +1,7 @@
-use std::io::Read;
-
 use super::*;
 use crate::draft::tests::info;
-use crate::{Kind, MemberInfo, Sink, Skipped};
+use crate::member::tests::Kept;
+use crate::{Kind, MemberInfo, Sink};
 
 fn redactor(level: Level) -> Redactor {
     let known = Known::new(["mmustermann", "Erika Mustermann", "root"], ["falcon-17.corp.example"]);
@@ -162,26 +161,6 @@ fn json_is_replaced_by_what_it_says_of_itself() {
         assert!(!text.contains(gone), "{gone}: {text}");
     }
     assert!(text.contains("eth0"));
-}
-
-/// Keeps what comes.
-#[derive(Default)]
-struct Kept {
-    members: Vec<(MemberInfo, Vec<u8>)>,
-    skipped: Vec<Skipped>,
-}
-
-impl Sink for Kept {
-    fn member(&mut self, info: MemberInfo, content: &mut dyn Read) -> std::io::Result<()> {
-        let mut bytes = Vec::new();
-        content.read_to_end(&mut bytes)?;
-        self.members.push((info, bytes));
-        Ok(())
-    }
-
-    fn skip(&mut self, skipped: Skipped) {
-        self.skipped.push(skipped);
-    }
 }
 
 #[test]

@@ -168,24 +168,24 @@ fn a_clock_that_jumped_deletes_nothing_at_once() {
 
 #[test]
 fn dumps_and_bundles_go_in_their_time() {
+    const OLD: &str = "20200102-000000-scanner-2-request-00fe.dmp";
+    const KEPT: &str = "20200103-000000-scanner-3-crash-00fd.dmp";
     let trace = Trace::new();
     trace.session();
     let folder = trace.base().join("dumps");
     drop(tracewell::fs::create_private_dir(&folder).unwrap());
-    for name in [
-        "a.dmp",
-        "kept.dmp",
-        "20990101-000000-scanner-1-crash-00ff.dmp",
-        "20200101-000000-scanner-1-crash-00ff.dmp",
-    ] {
+    for name in
+        [OLD, KEPT, "20990101-000000-scanner-1-crash-00ff.dmp", "20200101-000000-scanner-1-crash-00ff.dmp"]
+    {
         std::fs::write(folder.join(name), "memory").unwrap();
     }
-    crate::purge::keep_dump(&trace.base(), "kept.dmp", true).unwrap();
+    let dumps = tracewell_bundle::dumps::Dumps::new(&trace.base());
+    dumps.keep(&tracewell_bundle::dumps::DumpFile::parse(KEPT).unwrap(), true).unwrap();
     // Both witnesses: an old file with a name that says otherwise stays, and so does a new one with an old name.
     assert_eq!(trace.pass(0), Passed::default());
     let elsewhere = trace.dir.path().join("precious");
     std::fs::write(&elsewhere, "stays").unwrap();
-    std::os::unix::fs::symlink(&elsewhere, folder.join("link.dmp")).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, folder.join("20200104-000000-scanner-4-crash-00fc.dmp")).unwrap();
     let store = Store::new(&trace.base());
     let key = OwnKey::load_or_create(&trace.base()).unwrap();
     let bundle = store.create(jiff::Timestamp::now()).unwrap();
@@ -193,7 +193,7 @@ fn dumps_and_bundles_go_in_their_time() {
     let gone = trace.pass(8).gone.unwrap();
     assert!(gone.contains("2 dumps") && !gone.contains("bundle"), "{gone}");
     assert!(folder.join("20990101-000000-scanner-1-crash-00ff.dmp").exists());
-    assert!(!folder.join("a.dmp").exists() && folder.join("kept.dmp").exists() && elsewhere.exists());
+    assert!(!folder.join(OLD).exists() && folder.join(KEPT).exists() && elsewhere.exists());
     assert_eq!(trace.pass(29), Passed::default());
     assert!(trace.pass(31).gone.unwrap().contains("1 bundle"));
     assert!(store.list().unwrap().is_empty());

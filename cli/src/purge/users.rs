@@ -150,7 +150,7 @@ mod tests {
         for (name, bytes) in [
             ("sessions/2026-11-23_17.44.36_0a1b2c3d/a_pid1_00000000_000001.twseg", &magic[..]),
             ("keys/own.txt", b"x"),
-            ("dumps/scanner.dmp", b"x"),
+            ("dumps/20200102-000000-scanner-2-request-00fe.dmp", b"x"),
             ("settings.toml", b""),
             ("audit.jsonl", b""),
             (".control-0011223344556677", b""),

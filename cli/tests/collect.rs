@@ -115,7 +115,7 @@ fn a_killed_component_reads_the_same_before_and_after() {
     assert_eq!((&adopted["lost"], &adopted["unverified"]), (&0.into(), &false.into()), "{said:?}");
     assert!(!folder.exists());
     let after = read(&place);
-    assert!(before.stdout == after.stdout, "another trace");
+    assert_same(&before.stdout, &after.stdout);
     assert_eq!(after.code, 0, "{}", after.stderr);
     assert!(after.stderr.contains("lost: none; damaged: none") && !after.stderr.contains("left by"));
     let law = |ran: &Ran| ran.stderr.split("damaged: none; ").nth(1).unwrap().trim().to_owned();
@@ -169,6 +169,17 @@ fn a_living_component_is_not_touched() {
     finish(&place);
 }
 
+/// What is read is the same; else the first lines that are not.
+#[track_caller]
+fn assert_same(before: &str, after: &str) {
+    if before != after {
+        let lines = before.lines().zip(after.lines()).enumerate();
+        let other: Vec<_> = lines.filter(|(_, (a, b))| a != b).take(3).collect();
+        let counts = (before.lines().count(), after.lines().count());
+        panic!("another trace, of {counts:?} lines: {other:#?}");
+    }
+}
+
 #[test]
 fn of_several_collectors_exactly_one_adopts() {
     let place = enabled();
@@ -190,7 +201,7 @@ fn of_several_collectors_exactly_one_adopts() {
     expected.sort_unstable();
     assert_eq!(adopters, expected);
     let after = read(&place);
-    assert!(before.stdout == after.stdout, "another trace");
+    assert_same(&before.stdout, &after.stdout);
     assert_eq!(after.code, 0, "{}", after.stderr);
     finish(&place);
 }
@@ -256,7 +267,7 @@ fn rings_of_another_environment_are_adopted() {
     let said = collect(&place, 0);
     assert_eq!(said[0]["adopted"]["pid"], pid, "{said:?}");
     assert!(said[0]["adopted"]["folder"].as_str().unwrap().starts_with(runtime.path().to_str().unwrap()));
-    assert!(before.stdout == read(&place).stdout, "another trace");
+    assert_same(&before.stdout, &read(&place).stdout);
     finish(&place);
 }
 
@@ -347,10 +358,10 @@ fn on_a_full_disk_the_rings_stay() {
         ran.error(&["was not adopted", folder.to_str().unwrap()]);
         assert!(folder.exists());
         assert_eq!(place.segments(), files, "nothing is left of it");
-        assert!(read(&place).stdout == before.stdout, "another trace");
+        assert_same(&before.stdout, &read(&place).stdout);
     }
     assert_eq!(collect(&place, 0).len(), 1);
-    assert!(read(&place).stdout == before.stdout, "another trace");
+    assert_same(&before.stdout, &read(&place).stdout);
     finish(&place);
 }
 
@@ -428,7 +439,7 @@ fn who_reads_keeps_the_rings() {
     drop(trace);
     collect(&place, 0);
     assert!(!folder.exists());
-    assert!(read(&place).stdout == before.stdout, "another trace");
+    assert_same(&before.stdout, &read(&place).stdout);
     finish(&place);
 }
 

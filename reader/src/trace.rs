@@ -317,6 +317,24 @@ impl Default for Builder {
 }
 
 impl Builder {
+    /// Processes in an order that follows from who they are, not from where they were found: it decides between events of one
+    /// time, which must come out the same from rings and from the segments that those become.
+    fn order_processes(&mut self) {
+        let trace = &mut self.trace;
+        let mut processes: Vec<_> = std::mem::take(&mut trace.processes).into_iter().enumerate().collect();
+        processes.sort_by(|(_, a), (_, b)| {
+            let who = |i: &ProcessIdentity| (i.pid, i.process_uuid);
+            a.identity.component.cmp(&b.identity.component).then(who(&a.identity).cmp(&who(&b.identity)))
+        });
+        let places: HashMap<usize, usize> =
+            processes.iter().enumerate().map(|(place, (found, _))| (*found, place)).collect();
+        trace.processes = processes.into_iter().map(|(_, process)| process).collect();
+        let rings = std::mem::take(&mut trace.rings).into_iter();
+        trace.rings =
+            rings.filter_map(|((process, id), ring)| Some(((*places.get(&process)?, id), ring))).collect();
+        self.by_uuid.clear();
+    }
+
     fn process(&mut self, identity: &ProcessIdentity) -> usize {
         let processes = &mut self.trace.processes;
         *self.by_uuid.entry(identity.process_uuid).or_insert_with(|| {
@@ -553,6 +571,7 @@ impl Builder {
     }
 
     fn finish(mut self) -> Trace {
+        self.order_processes();
         let trace = &mut self.trace;
         // Every process of a boot has the same counter: the longest series tells its rate best.
         let mut slopes: HashMap<[u8; 16], (u64, f64)> = HashMap::new();

@@ -290,3 +290,18 @@ fn a_ring_that_moves_while_it_is_copied_gives_no_torn_record() {
         stop.store(true, Ordering::Relaxed);
     });
 }
+
+/// A process that had written no segment yet was found after all that had; in segments it is found in its place.
+#[test]
+fn events_of_one_time_come_in_the_same_order_from_rings_and_from_segments() {
+    let (records, other) = (steps(0..20, 10), steps(0..20, 10));
+    let (session, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    Segment::new("scanner", 8, 1).data(1, 0, 0, &other).end().write(session.path());
+    write_folder(root.path(), "scanner", 7, &[RingFile::new(7, 1, CAPACITY, 0, 0, &records)]);
+    let (before, _) = read_both(session.path(), root.path());
+    Segment::new("scanner", 7, 1).data(1, 0, 0, &records).end().write(session.path());
+    let (after, _) = read(session.path());
+    assert_eq!((before.len(), &before), (40, &after));
+    let first: Vec<_> = before.iter().take(2).cloned().collect();
+    assert_eq!(first, [Seen::Event(7, 1, 0), Seen::Event(8, 1, 0)], "of one time");
+}

@@ -139,7 +139,8 @@ const PERSONAL: [Secret; 9] = [
         }
     }),
     ("ipv6", &["from {} port 22", "[{}]:443", "addr={};"], |r| {
-        Ipv6Addr::from(u128::from(r.next()) << 64 | u128::from(r.next()) | 0x2001 << 112 | 1).to_string()
+        Ipv6Addr::from(0x2001 << 112 | u128::from(r.next()) << 48 | u128::from(r.next() as u32) | 1)
+            .to_string()
     }),
     ("mac", &["eth0 {} up", "ether {}", "\"{}\""], |r| {
         (0..6).map(|_| format!("{:02x}", r.next() as u8)).collect::<Vec<_>>().join(":")

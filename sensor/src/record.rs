@@ -45,6 +45,11 @@ impl Memory {
         }
         true
     }
+
+    /// An image was not told after all.
+    fn forget(&self, hash: [u8; 32]) {
+        self.images.lock().unwrap_or_else(PoisonError::into_inner).1.remove(&hash);
+    }
 }
 
 struct Recorder<'a> {
@@ -141,7 +146,13 @@ impl Recorder<'_> {
         if !self.memory.is_new(self.shared, digest.sha256, true) {
             return;
         }
+        let lost = || self.shared.tracer.stats().lost;
+        let before = lost();
         image::report(&self.shared.tracer, path, &looked, digest.sha256, facts, correlation);
+        // Refused, as one session ended and this one began, or for want of room: to be told with the next launch.
+        if lost() != before {
+            self.memory.forget(digest.sha256);
+        }
     }
 
     fn exit(&self, exit: &Exit) {

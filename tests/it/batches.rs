@@ -143,6 +143,8 @@ fn segments_written_in_haste_and_packed() {
     });
     tracer.flush().unwrap();
     tracer.shutdown();
+    // On a busy machine all of it was stored in haste, and nothing is packed before it is calm.
+    let _ = tracewell::testing::pack_now(&place.dirs);
     let mut stored = Vec::new();
     codecs(place.dirs.base(), &mut stored);
     assert!(stored.iter().all(|codec| matches!(codec, Codec::Columns | Codec::ColumnsLz4)), "{stored:?}");

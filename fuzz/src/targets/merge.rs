@@ -198,8 +198,10 @@ fn assert_times(outcome: &Outcome, made: &[Made]) {
         }
         let part = i128::from(ticks - a.ticks);
         let exact = i128::from(a.time) + (ns * part).div_euclid(span);
+        // Over centuries a slope of 64 bits is off by some nanoseconds.
+        let most = 1 + (part >> 60);
         assert!(
-            (i128::from(*time) - exact).abs() <= 1,
+            (i128::from(*time) - exact).abs() <= most,
             "{time} for {ticks}, exact {exact}, between {a:?} and {b:?}"
         );
     }

@@ -198,6 +198,12 @@ fn screen(text: &str) -> String {
 
 /// The form of a line: what changes from run to run is taken out.
 fn form(line: &str) -> String {
+    // Digits of pseudonyms, which may be letters all of them.
+    let is_digit = |c: char| "23456789bcdfghjkmnpqrstvwxz".contains(c);
+    let has_pseudonym = |word: &str| {
+        let mut ends = word.match_indices('-').filter_map(|(at, _)| word.get(at + 1..at + 9));
+        ends.any(|end| end.chars().all(is_digit))
+    };
     let mut out = String::new();
     for word in line.split_whitespace() {
         let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
@@ -208,6 +214,7 @@ fn form(line: &str) -> String {
             "B" | "kB" | "KB" | "MB" | "GB" | "KiB" | "MiB" | "GiB" | "bytes"
         );
         let shape: String = match () {
+            () if has_pseudonym(word) => "#".into(),
             () if word.starts_with("age1") || word.contains("https://") || is_hex || is_size => "#".into(),
             () if has_digit => {
                 let mut shape = String::new();

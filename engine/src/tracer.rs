@@ -132,13 +132,15 @@ impl Tracer {
         self.enabled(category, Level::Error)
     }
 
-    /// Identity of the present session; `None` while tracing is off. Not for every event: it reads the whole control
-    /// page.
+    /// Identity of the session that events go into now; `None` while tracing is off. Not for every event: it reads the
+    /// whole control page, and takes a lock.
     ///
-    /// What a component tells once in a session (see `module.image`) it tells again when this changes.
+    /// What a component tells once in a session (see `module.image`) it tells again when this changes. For up to 100 ms after
+    /// a session has given way to another, events still go into the former one, and this says so.
     #[must_use]
     pub fn session(&self) -> Option<Id128> {
-        self.inner.control.as_ref()?.snapshot().ok().map(|page| Id128(page.session_id))
+        let page = self.inner.control.as_ref()?.snapshot().ok()?;
+        Some(Id128(self.inner.recorded_session().unwrap_or(page.session_id)))
     }
 
     /// Whether events of type `E` are on.

@@ -185,3 +185,33 @@ fn a_flush_covers_a_session_that_is_ending() {
     }
     tracer.shutdown();
 }
+
+/// What a component tells once in a session it tells by what this says; events follow the former session a moment longer.
+#[test]
+fn the_session_is_the_one_that_events_go_into() {
+    let place = Place::new();
+    let tracer = Tracer::builder("switched").dir(place.dirs.base()).attach().unwrap();
+    let (mut sessions, mut said) = (Vec::new(), Vec::new());
+    for round in 0..20_u64 {
+        sessions.push(place.enable());
+        for step in 0..40 {
+            let before = tracer.session().unwrap();
+            emit!(tracer, Numbered { lane: 0, number: 40 * round + step, text: &text_of(40 * round + step) });
+            // Whether the session changed during the emit, nobody can say.
+            said.push((tracer.session() == Some(before)).then_some(before.0));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    tracer.shutdown();
+    let mut checked = 0;
+    for session in &sessions {
+        let trace = tracewell_reader::Trace::open(std::slice::from_ref(&session.folder), &[]).unwrap();
+        for number in Read::of_trace(&trace).lane(0) {
+            if let Some(said) = said[number as usize] {
+                assert_eq!(said, session.id, "event {number}");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 700, "{checked}");
+}

@@ -58,6 +58,15 @@ impl Inner {
         self.pid.load(Ordering::Relaxed) == own_pid()
     }
 
+    /// The session that this process records, if it records one.
+    pub(super) fn recorded_session(&self) -> Option<[u8; 16]> {
+        if !self.is_own_process() {
+            return None;
+        }
+        let session = self.state.lock();
+        session.state.as_ref().map(|state| state.control.session_id)
+    }
+
     /// The state of the present session, made if there is none. Counts what it refuses.
     pub(super) fn begin(&self) -> Option<Arc<State>> {
         let refuse = |reason| {

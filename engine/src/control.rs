@@ -13,10 +13,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
-use parking_lot::Mutex;
 use tracewell_schema::format::control as layout;
 
 use crate::dirs::Dirs;
+use crate::lock::Mutex;
 use crate::sigbus::Guarded;
 use crate::{fs, uuid};
 

@@ -23,6 +23,7 @@ use tracewell_schema::format::record::Records;
 use tracewell_schema::format::ring::{RingCounters, RingInfo};
 
 use crate::clock::{self, Stamp};
+use crate::own_thread::{self, OwnThread};
 use crate::ring::{Ring, ticket};
 use crate::state::State;
 use crate::tend::{Place, Tender};
@@ -68,7 +69,7 @@ pub(crate) struct DataJob {
 }
 
 /// Starts the threads of a process state.
-pub(crate) fn start(inner: &Arc<Inner>, state: &Arc<State>) -> std::io::Result<thread::JoinHandle<()>> {
+pub(crate) fn start(inner: &Arc<Inner>, state: &Arc<State>) -> std::io::Result<OwnThread<()>> {
     let (jobs, inbox) = bounded::<Job>(IN_FLIGHT);
     let (empties, spare) = bounded::<Vec<u8>>(IN_FLIGHT * 3);
     let limits = retention::Limits {
@@ -78,13 +79,13 @@ pub(crate) fn start(inner: &Arc<Inner>, state: &Arc<State>) -> std::io::Result<t
     let place = Place { sessions: state.config.dirs.sessions(), limits };
     let (tender, tending) = Tender::start(place)?;
     let for_writer = (Arc::clone(state), tender.clone());
-    let writer = thread::Builder::new().name("tracewell-write".into()).spawn(move || {
+    let writer = own_thread::spawn("tracewell-write", move || {
         crate::thread::Refusal::forever();
         let (state, tender) = for_writer;
         writer::run(&state, &tender, &inbox, &empties)
     })?;
     let (inner, state) = (Arc::downgrade(inner), Arc::clone(state));
-    thread::Builder::new().name("tracewell-drain".into()).spawn(move || {
+    own_thread::spawn("tracewell-drain", move || {
         crate::thread::Refusal::forever();
         crate::fork::block_all_signals();
         crate::fork::run_as_the_process_does();

@@ -229,4 +229,45 @@ mod tests {
         assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
         assert_eq!(status, 0);
     }
+
+    #[test]
+    fn a_lock_that_is_free_in_a_forked_child_stays_usable_whoever_waited_for_it() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        use std::time::Duration;
+        let (lock, over) = (crate::lock::Mutex::new(()), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    while !over.load(Ordering::Relaxed) {
+                        let held = lock.lock();
+                        std::thread::sleep(Duration::from_micros(50));
+                        drop(held);
+                        // So that it is free until one that waits has woken up.
+                        std::thread::sleep(Duration::from_micros(100));
+                    }
+                });
+            }
+            let ended = (0..200).map(|_| {
+                std::thread::sleep(Duration::from_micros(30));
+                // SAFETY: the child uses a lock, which is what this is about, and system calls, and ends.
+                let child = unsafe { libc::fork() };
+                if child == 0 {
+                    // SAFETY: a system call. If the child hangs, a signal ends it, and its status says so.
+                    unsafe { libc::alarm(10) };
+                    if lock.try_lock().is_some() {
+                        (0..3).for_each(|_| drop(lock.lock()));
+                    }
+                    // SAFETY: as above.
+                    unsafe { libc::_exit(0) };
+                }
+                let mut status = 0;
+                // SAFETY: `status` is written by the call, which keeps nothing.
+                assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+                status
+            });
+            let ended: Vec<_> = ended.filter(|status| *status != 0).collect();
+            over.store(true, Ordering::Relaxed);
+            assert!(ended.is_empty(), "{ended:?}");
+        });
+    }
 }

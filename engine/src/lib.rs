@@ -109,7 +109,11 @@ mod fork;
 #[cfg(not(loom))]
 pub mod fs;
 #[cfg(not(loom))]
+mod lock;
+#[cfg(not(loom))]
 mod orphans;
+#[cfg(not(loom))]
+mod own_thread;
 #[cfg(not(loom))]
 mod pack;
 #[cfg(not(loom))]

@@ -22,7 +22,6 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
 use tracewell_schema::format::clock::ClockPoint;
 use tracewell_schema::format::columns::Layout;
 use tracewell_schema::format::control::{ControlPage, name_hash};
@@ -35,6 +34,7 @@ use crate::clock::Stamp;
 use crate::config::Config;
 use crate::emit::{PLAIN, PLANNED, REFUSED, UNKNOWN};
 use crate::error::{FlushError, StateError};
+use crate::lock::{Condvar, Mutex};
 use crate::orphans::Orphans;
 use crate::ring::{Ring, Waker, ticket};
 use crate::thread::{self, Producer};
@@ -452,7 +452,9 @@ impl State {
             if let Some(outcome) = served.outcome(ticket) {
                 return outcome;
             }
-            if self.flush.changed.wait_until(&mut served, deadline).timed_out() {
+            let is_late;
+            (served, is_late) = self.flush.changed.wait_until(served, deadline);
+            if is_late {
                 let why = served.error.clone();
                 return Err(why.map_or(FlushError::Timeout, |message| FlushError::Io { message }));
             }

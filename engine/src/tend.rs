@@ -11,12 +11,12 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-use parking_lot::{Condvar, Mutex};
 
+use crate::lock::{Condvar, Mutex};
+use crate::own_thread::{self, OwnThread};
 use crate::storage::Names;
 use crate::{fs, pack, retention};
 
@@ -69,11 +69,11 @@ pub(crate) struct Place {
 
 impl Tender {
     /// Starts the thread.
-    pub(crate) fn start(place: Place) -> io::Result<(Self, thread::JoinHandle<()>)> {
+    pub(crate) fn start(place: Place) -> io::Result<(Self, OwnThread<()>)> {
         let (tasks, inbox) = unbounded();
         let tender = Self { tasks, progress: Arc::default() };
         let progress = Arc::clone(&tender.progress);
-        let handle = thread::Builder::new().name("tracewell-tend".into()).spawn(move || {
+        let handle = own_thread::spawn("tracewell-tend", move || {
             crate::thread::Refusal::forever();
             crate::fork::block_all_signals();
             crate::fork::run_as_the_process_does();
@@ -106,7 +106,7 @@ impl Tender {
     pub(crate) fn settle(&self) -> io::Result<()> {
         let mut sealing = self.progress.sealing.lock();
         while sealing.done < sealing.asked {
-            self.progress.changed.wait(&mut sealing);
+            sealing = self.progress.changed.wait(sealing);
         }
         sealing.error.take().map_or(Ok(()), Err)
     }

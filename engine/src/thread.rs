@@ -16,10 +16,9 @@ use std::ptr::{NonNull, null_mut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-use parking_lot::Mutex;
-
 use crate::clock::Stamp;
 use crate::fork::own_pid;
+use crate::lock::Mutex;
 use crate::ring::gate;
 use crate::ring::{Ring, life};
 use crate::state::State;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use tracewell_schema::format::record::LossReason;
 use tracewell_schema::{Category, Event, Id128, Level};
 
@@ -13,6 +12,7 @@ use crate::clock::Clock;
 use crate::config::{Config, RING_BUDGET, RING_SIZE, WhenFull};
 use crate::control::Control;
 use crate::error::{AttachError, FlushError};
+use crate::lock::Mutex;
 use crate::ring::gate::NO_SESSION;
 use crate::state::State;
 use crate::stats::Stats;

@@ -336,7 +336,10 @@ fn judge(part: &Part, oracle: &Oracle, read: &Read, said: &BTreeMap<String, u64>
             holds((missing..=missing + known).contains(&lost), || {
                 format!("{missing} events of the parent are not there, {lost} lost")
             })?;
-            holds(known * 10 <= children, || format!("{known} of {children} events of children refused"))?;
+            // A child in which a lock of the tracer was held at the fork emits nothing. Here they are held all the time.
+            let refused = format!("{known} of {children} events of children refused");
+            eprintln!("threads: forks: {refused}");
+            holds(known * 2 <= children, || refused)?;
         }
     }
     if part.scene == "churn" {

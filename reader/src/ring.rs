@@ -7,6 +7,8 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
 use rustix::fs::FlockOperation;
 use tracewell_schema::Schema;
 use tracewell_schema::format::hex;
@@ -80,7 +82,7 @@ pub(crate) fn read_folder(path: &Path, budget: &mut u64) -> Result<Option<Folder
     let process = ProcessFile::decode(&bytes).map_err(|e| damage(&process_path, e.what))?;
     // First the hold, then the look: what is seen now is not removed until it is read.
     let is_held = hold(&file);
-    let is_alive = is_locked(&file).map_err(|e| damage(&process_path, e))?;
+    let is_alive = is_locked(&file);
     let (schemas, rings) = (Vec::new(), Vec::new());
     let is_of_this_boot = is_this_boot(&process.identity.boot_id);
     let mut folder =
@@ -370,15 +372,19 @@ fn is_this_boot(id: &[u8; 16]) -> bool {
         .is_ok_and(|text| text.trim_end().replace('-', "") == hex(id))
 }
 
-/// Whether a live process holds the folder's lock. The lock itself cannot be asked for without unsafe code, but the
-/// kernel lists it: by device and inode in `/proc/locks`. Where that cannot be read the process is taken as alive:
-/// then its rings are read all the same, and only their last counts stay unchecked.
-fn is_locked(file: &File) -> io::Result<bool> {
-    let meta = file.metadata()?;
-    let (major, minor) = (rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev()));
-    let id = format!(" {major:02x}:{minor:02x}:{} ", meta.ino());
-    Ok(std::fs::read_to_string("/proc/locks")
-        .map_or(true, |locks| locks.lines().any(|line| line.contains("OFDLCK") && line.contains(&id))))
+/// Whether a live process holds the folder's lock. Where the file system knows no locks it is taken as alive: then its
+/// rings are read all the same, and only their last counts stay unchecked. (`/proc/locks` would not do: it is read a page
+/// at a time, and of what changes meanwhile some is left out.)
+fn is_locked(file: &File) -> bool {
+    let mut lock = libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    let asked = fcntl(file, FcntlArg::F_OFD_GETLK(&mut lock));
+    asked.is_err() || libc::c_int::from(lock.l_type) != libc::F_UNLCK
 }
 
 #[cfg(test)]

@@ -61,6 +61,13 @@ impl Sweep {
     }
 }
 
+/// The highest rate that is asked for, and the threads that it takes: one alone spends all its time on it.
+const MOST_RATE: (f64, usize) = (1e8, 4);
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Runs programs and collects what they print.
 struct Bench<'a> {
     options: &'a Options,
@@ -115,14 +122,14 @@ impl Bench<'_> {
         // So that all threads have rings of the same size.
         let budget = "budget=2147483648";
         let more = |key: &str| vec![budget.to_owned(), key.to_owned()];
-        let points = self.some(&[1, 2, 4, 16, 64, 256], &[1, 4, 64]).into_iter().map(|n| {
+        let points = self.some(&[1, 2, 4, 8, 16, 64, 256], &[1, 4, 64]).into_iter().map(|n| {
             let mut runs = vec![
                 Run("cost_", "threads", 1, n, secs, more("wait=0")),
                 Run("full_", "tput", 1, n, secs, more("wait=0")),
                 Run("paced_", "rate", 1, n, secs, more("rate=5000000")),
             ];
-            // Few may be under way if no ring is to get full whoever runs: with many threads they all just wait.
-            if n <= 4 {
+            // Few may be under way if no ring is to get full whoever runs: with more threads than cores they all just wait.
+            if n <= cores().max(4) {
                 runs.push(Run("wait_", "tput", 1, n, secs, more("wait=1")));
             }
             let mut point = self.point(n as f64, &n.to_string(), &runs);
@@ -153,10 +160,17 @@ impl Bench<'_> {
     fn rates(&mut self) -> Sweep {
         println!("rates");
         let secs = self.options.secs;
-        let points = self.some(&[10.0, 1e3, 1e4, 1e5, 1e6, 1e7, 0.0], &[10.0, 1e4, 1e6, 0.0]);
+        let mut points = self.some(&[10.0, 1e3, 1e4, 1e5, 1e6, 1e7, 0.0], &[10.0, 1e4, 1e6, 0.0]);
+        if cores() > MOST_RATE.1 && !self.options.quick {
+            points.insert(points.len() - 1, MOST_RATE.0);
+        }
         let points = points.into_iter().map(|rate| {
-            let label = if rate > 0.0 { format!("{rate}") } else { "as fast as possible".into() };
-            let run = Run("", "rate", 1, 1, secs, vec![format!("rate={rate}")]);
+            let threads = if rate < MOST_RATE.0 { 1 } else { MOST_RATE.1 };
+            let mut label = if rate > 0.0 { format!("{rate}") } else { "as fast as possible".into() };
+            if threads > 1 {
+                label += &format!(" ({threads} threads)");
+            }
+            let run = Run("", "rate", 1, threads, secs, vec![format!("rate={rate}")]);
             let mut point = self.point(rate, &label, &[run]);
             share_lost(&mut point, "");
             point

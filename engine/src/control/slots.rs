@@ -3,13 +3,13 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use parking_lot::MutexGuard;
 use tracewell_schema::format::control::{self as layout, AttachSlot};
 
 use super::Control;
 use super::maps::Mapped;
 use super::types::AttachedComponent;
 use crate::boot;
+use crate::lock::MutexGuard;
 
 const STATE: usize = 4;
 const STARTED: usize = 8;

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
-use parking_lot::Mutex;
 use tracewell_schema::format::record::LossReason;
 use tracewell_schema::format::ring::{self as layout, RingCounters, RingHeader, RingInfo};
 
 use super::cursor::Cursor;
 use super::life::{self, FREE};
 use super::memory::RingMemory;
+use crate::lock::Mutex;
 use crate::thread::Producer;
 
 /// A ring and what this process knows of it.

@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tracewell_schema::format::record::LossReason;
 
 use crate::config::Config;
 use crate::control::Control;
 use crate::error::AttachError;
 use crate::fork::own_pid;
+use crate::lock::Mutex;
 use crate::orphans::Orphans;
+use crate::own_thread::OwnThread;
 use crate::ring::gate::{self, NO_SESSION};
 use crate::state::State;
 use crate::thread::{self, Refusal};
@@ -51,7 +52,7 @@ pub(super) struct Session {
     /// Sessions that ended but may not be in their segments yet.
     pub(super) closing: Vec<Arc<State>>,
     /// The present drain, and those of ended sessions that may still be writing.
-    drains: Vec<std::thread::JoinHandle<()>>,
+    drains: Vec<OwnThread<()>>,
 }
 impl Inner {
     pub(super) fn is_own_process(&self) -> bool {
@@ -276,7 +277,7 @@ impl Inner {
         }
         for drain in drains {
             // The last owner may be the drain itself.
-            if drain.thread().id() != std::thread::current().id() {
+            if !drain.is_current() {
                 let _ = drain.join();
             }
         }

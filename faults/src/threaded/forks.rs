@@ -106,7 +106,9 @@ fn fork(work: impl FnOnce()) -> i32 {
     match unsafe { libc::fork() } {
         0 => {
             work();
-            std::process::exit(0);
+            // Not Rust's, which takes a lock of the standard library that another thread may have held at the fork.
+            // SAFETY: it runs the handlers of the process's end, one of which is the tracer's.
+            unsafe { libc::exit(0) };
         }
         -1 => panic!("no fork: {}", std::io::Error::last_os_error()),
         pid => pid,

@@ -197,9 +197,10 @@ fn assert_times(outcome: &Outcome, made: &[Made]) {
             continue;
         }
         let part = i128::from(ticks - a.ticks);
-        let exact = i128::from(a.time) + (ns * part).div_euclid(span);
-        // Over centuries a slope of 64 bits is off by some nanoseconds.
-        let most = 1 + (part >> 60);
+        let moved = (ns * part).div_euclid(span);
+        let exact = i128::from(a.time) + moved;
+        // Over decades a slope of 63 bits is off by a nanosecond or two.
+        let most = 1 + (moved.abs() >> 61);
         assert!(
             (i128::from(*time) - exact).abs() <= most,
             "{time} for {ticks}, exact {exact}, between {a:?} and {b:?}"

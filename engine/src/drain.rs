@@ -38,6 +38,8 @@ const FETCHED_AT_ONCE: u64 = 4096;
 const IN_FLIGHT: usize = 8;
 /// The drain is so busy, in 1/1024 of its time, that LZ4 must wait.
 const MOSTLY_BUSY: u64 = 600;
+/// A ring that is so full, in 1/1024, is looked at more often.
+const MUCH: u64 = 384;
 /// Bounds of the time between two looks at the rings.
 const SHORTEST_POLL: Duration = Duration::from_micros(250);
 const LONGEST_POLL: Duration = Duration::from_millis(100);
@@ -138,6 +140,11 @@ struct Drain<'a> {
     busy: u64,
 }
 
+/// In 1/1024.
+fn fullness(waiting: u64, capacity: u64) -> u64 {
+    waiting.saturating_mul(1024) / capacity
+}
+
 impl<'a> Drain<'a> {
     fn new(state: &'a Arc<State>, jobs: Sender<Job>, spare: Receiver<Vec<u8>>, tender: Tender) -> Self {
         Self {
@@ -196,11 +203,26 @@ impl<'a> Drain<'a> {
                 return inner.upgrade();
             }
             self.adapt(fullest);
+            if fullest >= MUCH && self.has_much() {
+                // Producers are faster than a look and a sleep.
+                self.note_load(begun.elapsed(), begun.elapsed());
+                continue;
+            }
             let most = if is_coarse { clock::COARSE_RESOLUTION * 3 / 4 } else { CONTROL_POLL };
             let worked = begun.elapsed();
             thread::park_timeout(self.poll.min(most));
             self.note_load(worked, begun.elapsed());
         }
+    }
+
+    /// Whether some ring has filled up again meanwhile.
+    fn has_much(&self) -> bool {
+        self.rings.iter().any(|ring| {
+            let waiting = ring.cursor().committed().saturating_sub(ring.drain.lock().read);
+            ring.state() != crate::ring::FREE
+                && !ring.is_broken()
+                && fullness(waiting, ring.capacity()) >= MUCH
+        })
     }
 
     /// Takes note of a round in which the drain worked for some of the time.
@@ -216,8 +238,8 @@ impl<'a> Drain<'a> {
     /// `fullest` is what the fullest ring held at this look, in 1/1024 of its capacity.
     fn adapt(&mut self, fullest: u64) {
         self.poll = match fullest {
-            384.. => self.poll / 2,
-            192..384 => self.poll,
+            MUCH.. => self.poll / 2,
+            192..MUCH => self.poll,
             // Idle: nothing to adapt to.
             0 => LONGEST_POLL,
             _ => self.poll * 2,
@@ -247,7 +269,7 @@ impl<'a> Drain<'a> {
         let head = ring.cursor().committed();
         let capacity = ring.capacity();
         ring.note_counts(&mut ring.drain.lock());
-        let fullness = head.wrapping_sub(ring.cursor().released()).saturating_mul(1024) / capacity;
+        let fullness = fullness(head.wrapping_sub(ring.cursor().released()), capacity);
         // At most what was committed when we came: one ring with a fast producer must not starve the others.
         loop {
             let (read, take) = {

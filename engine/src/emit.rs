@@ -350,8 +350,8 @@ fn wait_for_room(producer: &Producer, size: u64) -> bool {
     let WhenFull::Wait(most) = state.config.when_full else { return false };
     let deadline = Instant::now() + most;
     while Instant::now() < deadline && !state.retired.load(Ordering::Relaxed) {
-        producer.woken.set(false);
-        wake(producer);
+        producer.woken.set(0);
+        wake(producer, cursor(producer).released());
         std::thread::sleep(Duration::from_micros(50));
         if place(producer, size) {
             return true;
@@ -369,9 +369,9 @@ fn place(producer: &Producer, size: u64) -> bool {
     let ring: &Ring = unsafe { &*producer.ring.get() };
     // A ring that is not whole yet is grown by the drain, which is woken early for it.
     if head.wrapping_sub(tail) > capacity / 2 || cursor::wants_growth(head, ring.ready(), capacity) {
-        wake(producer);
+        wake(producer, tail);
     } else {
-        producer.woken.set(false);
+        producer.woken.set(0);
     }
     let end = match cursor::room(head, tail, capacity, size) {
         Room::Here => head + size,
@@ -389,14 +389,15 @@ fn place(producer: &Producer, size: u64) -> bool {
         write_pad(producer, pad);
     }
     let head = producer.head.get();
-    let limit = cursor::limit(head, tail, capacity, ring.ready(), producer.woken.get());
+    let limit = cursor::limit(head, tail, capacity, ring.ready(), producer.woken.get() != 0);
     // The record asked for has room even if a mark lies before its end.
     producer.limit.set(limit.max(head + size));
     true
 }
 
-fn wake(producer: &Producer) {
-    if !producer.woken.replace(true) {
+/// Wakes the drain, once for each place of the tail: it may have looked at this ring since, and gone to sleep.
+fn wake(producer: &Producer, tail: u64) {
+    if producer.woken.replace(tail.wrapping_add(1)) != tail.wrapping_add(1) {
         // SAFETY: the ring is alive while this thread owns its slot (`OwnedSlot::ring`).
         let ring: &Ring = unsafe { &*producer.ring.get() };
         ring.wake_drain();
@@ -478,7 +479,7 @@ pub(crate) fn refuse_nested(producer: &Producer, orphans: &Orphans) {
 /// Points a fresh slot at its ring.
 pub(crate) fn fill(producer: &Producer, ring: &std::sync::Arc<Ring>, state: &State) {
     let head = ring.cursor().committed();
-    producer.woken.set(false);
+    producer.woken.set(0);
     producer.stamp.set(state.stamp);
     producer.head.set(head);
     producer.limit.set(cursor::limit(head, head, ring.capacity(), ring.ready(), false));

@@ -33,8 +33,8 @@ pub(crate) struct Producer {
     pub(crate) epoch: AtomicU64,
     /// How records are stamped.
     pub(crate) stamp: Cell<Stamp>,
-    /// The drain has been woken for the present backlog.
-    pub(crate) woken: Cell<bool>,
+    /// Where the tail was when the drain was woken for the present backlog, plus one; 0 if it was not.
+    pub(crate) woken: Cell<u64>,
     pub(crate) head: Cell<u64>,
     pub(crate) limit: Cell<u64>,
     pub(crate) mask: Cell<u64>,

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Sanitizers, on the nightly toolchain and without suppressions: `thread` runs engine/tests/race (what it judges, and why,
-# is said there), `address` runs the tests of engine, schema, reader and tests. Without a word: both.
+# Sanitizers, on the nightly toolchain and without suppressions: `thread` runs engine/tests/race and the engine's
+# own tests, with a standard library that is instrumented too (ThreadSanitizer bears no threads in forked children, so not
+# tests/); `address` runs the tests of engine, schema, reader and tests. Without a word: both.
 # RACE_SECONDS is how long each program of `thread` runs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,9 +22,13 @@ target=$(rustc "+$toolchain" -vV | sed -n 's/^host: //p')
 export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=line-tables-only
 built="${CARGO_TARGET_DIR:-target}"
 if [ "$which" != address ]; then
-  # `--target`: build scripts and macros are compiled without the sanitizer.
-  RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer --cfg tsan" \
-    cargo "+$toolchain" test -p tracewell --test race --target "$target" --target-dir "$built/tsan"
+  rustup component list --toolchain "$toolchain" | grep -q '^rust-src (installed)' ||
+    rustup component add rust-src --toolchain "$toolchain"
+  # `--target`: build scripts and macros are compiled without the sanitizer. SIGBUS is the engine's to handle.
+  TSAN_OPTIONS="handle_sigbus=0 halt_on_error=1" \
+    RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer --cfg tsan" \
+    cargo "+$toolchain" test -Zbuild-std --no-fail-fast -p tracewell --lib --tests --target "$target" \
+    --target-dir "$built/tsan"
 fi
 if [ "$which" != thread ]; then
   # Whether code runs in a signal handler is read from the stack, which must be the thread's own, not a heap of

@@ -23,7 +23,7 @@ struct Raced<'a> {
 const TEXT: &str = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz";
 
 /// Emits from three threads, two of which are followed by another every few milliseconds, with small rings that are
-/// full now and then; writes down where the rings lie before the session ends.
+/// full now and then.
 pub(crate) fn run(time: Duration, place: &Path) {
     let base = place.join("trace");
     let dirs = Dirs::resolve(Some(&base)).expect("a directory");
@@ -32,7 +32,6 @@ pub(crate) fn run(time: Duration, place: &Path) {
     let request = EnableRequest { levels: [5; 32], max_total: 64 << 20, ..EnableRequest::default() };
     control.enable(&dirs, &request).expect("enabled");
     let (stop, emitted) = (AtomicBool::new(false), AtomicU64::new(0));
-    // Not a scope: it ends by what ThreadSanitizer does not see.
     let (stop, emitted): (&'static _, &'static _) = (Box::leak(Box::new(stop)), Box::leak(Box::new(emitted)));
     let long = {
         let tracer = tracer.clone();
@@ -68,9 +67,6 @@ pub(crate) fn run(time: Duration, place: &Path) {
     for thread in churn {
         thread.join().expect("a thread");
     }
-    let maps = std::fs::read_to_string("/proc/self/maps").expect("maps");
-    let rings: Vec<&str> = maps.lines().filter(|line| line.contains("/ring-")).collect();
-    std::fs::write(place.join("rings"), rings.join("\n")).expect("written");
     tracer.flush().expect("flushed");
     let stats = tracer.stats();
     let emitted = emitted.load(Ordering::Relaxed);
@@ -86,27 +82,4 @@ fn some(tracer: &Tracer, count: u64, emitted: &AtomicU64) {
         emit!(tracer, Raced { number, text: &TEXT[..(number % 70) as usize] });
     }
     emitted.fetch_add(count, Ordering::Relaxed);
-}
-
-/// Where the rings lay.
-pub(crate) fn rings(place: &Path) -> Vec<(u64, u64)> {
-    let text = std::fs::read_to_string(place.join("rings")).expect("the rings");
-    let hex = |text: &str| u64::from_str_radix(text, 16).expect("an address");
-    let rings: Vec<_> = text
-        .lines()
-        .filter_map(|line| line.split_once(' ')?.0.split_once('-'))
-        .map(|(from, to)| (hex(from), hex(to)))
-        .collect();
-    assert!(rings.len() >= 2, "{} rings", rings.len());
-    rings
-}
-
-/// Whether an access of the report is to a ring.
-pub(crate) fn is_of(report: &str, rings: &[(u64, u64)]) -> bool {
-    report
-        .split(" at 0x")
-        .skip(1)
-        .filter_map(|rest| rest.split(|c: char| !c.is_ascii_hexdigit()).next())
-        .filter_map(|text| u64::from_str_radix(text, 16).ok())
-        .any(|at| rings.iter().any(|(from, to)| (*from..*to).contains(&at)))
 }

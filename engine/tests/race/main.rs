@@ -1,11 +1,9 @@
 //! Real threads on real processors under ThreadSanitizer. Run by `ci/sanitize.sh`, which compiles with `--cfg tsan` on the
-//! nightly toolchain. The standard library there is not instrumented, so its own locks, `Arc` and `OnceLock` give reports
-//! that are none. Hence two programs, each judged where a report can be believed:
+//! nightly toolchain, the standard library too. Two programs, in which any report fails:
 //!
 //! * `protocol`: the very files that the engine compiles, with plain bytes between them, and threads that share nothing
-//!   else and end by `pthread_join`. Any report fails.
-//! * `engine`: the whole engine, emitting, draining, flushing, with threads that come and go. A report fails if one of its
-//!   addresses is in the mapping of a ring: that is all memory that emit and drain share without a lock.
+//!   else: a report here names the order that is too weak.
+//! * `engine`: the whole engine, emitting, draining, flushing, with threads that come and go.
 //!
 //! And `mutant`, which is `protocol` with the commit stored Relaxed, must be reported.
 #![cfg_attr(not(tsan), allow(unused))]
@@ -94,16 +92,10 @@ fn judge() {
     assert!(!protocol.contains("WARNING: ThreadSanitizer"), "protocol:\n{protocol}");
     let mutant = reports("mutant");
     assert!(mutant.contains("ThreadSanitizer: data race"), "a commit stored Relaxed was not noticed");
-    let all = reports("engine");
-    let rings = engine::rings(place.path());
-    let all: Vec<&str> = all.split("WARNING: ThreadSanitizer: ").skip(1).collect();
-    let of_rings: Vec<&&str> = all.iter().filter(|report| engine::is_of(report, &rings)).collect();
-    assert!(of_rings.is_empty(), "{} reports of ring memory, the first:\n{}", of_rings.len(), of_rings[0]);
+    let engine = reports("engine");
+    assert!(!engine.contains("WARNING: ThreadSanitizer"), "engine:\n{engine}");
     println!(
-        "race: no report of the protocol, {} of its mutant, none of {} rings of the engine ({} elsewhere, where the \
-         standard library is not instrumented)",
+        "race: no report of the protocol, {} of its mutant, none of the engine",
         mutant.matches("WARNING: ThreadSanitizer").count(),
-        rings.len(),
-        all.len()
     );
 }

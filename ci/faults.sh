@@ -34,24 +34,24 @@ run_script() {
 }
 # The tests, one line each.
 run access "--count 20000" "--count 1000000"
-run adopt "--count 40 --seconds 60" "--count 4000 --seconds 1800"
+run adopt "--count 20 --seconds 40" "--count 4000 --seconds 1800"
 run bits "--every 997" ""
 run bundle "--every 997 --count 2000" "--count 10000"
-run calls "--count 20" "--every"
-run duel "--count 2000 --seconds 50" "--count 100000 --seconds 1800"
+run calls "--count 12" "--every"
+run duel "--count 2000 --seconds 30" "--count 100000 --seconds 1800"
 run errors "--count 200" ""
 run hostile "--seconds 8" "--seconds 1800"
 run kill "--count 3000 --seconds 60" "--count 100000"
 run lengths "--every 97" ""
 run pages "--count 2000" "--count 1000000"
 run secrets "--count 1000" "--count 10000"
-run_script shuttle "SCHEDULES=200000 ci/loom.sh --shuttle" "SEED=\$RANDOM\$RANDOM SCHEDULES=20000000 ci/loom.sh --shuttle"
-run sigbus "--count 100" "--count 5000"
-run soak "--minutes 0.7" "--minutes 60 --retained 2048"
+run_script shuttle "SCHEDULES=100000 ci/loom.sh --shuttle" "SEED=\$RANDOM\$RANDOM SCHEDULES=20000000 ci/loom.sh --shuttle"
+run sigbus "--count 80" "--count 5000"
+run soak "--minutes 0.5" "--minutes 60 --retained 2048"
 run space "--count 5" "--count 500 --mounts"
 if [ "$scale" = 1 ]; then run shutdown "" "--count 500"; fi
 run storage "--count 20000" "--count 1000000"
-run step "--most 20000 --whole flush,seal-by-age,thread-exit-and-drain" ""
+run step "--most 15000 --whole flush,seal-by-age,thread-exit-and-drain" ""
 run threads "--seconds 2" "--seconds 60 --forks 1000 --many 4096"
 
 if [ "$scale" = 1 ] && [ "${only:-step}" = step ]; then

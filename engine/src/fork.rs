@@ -265,6 +265,16 @@ mod tests {
     fn a_lock_that_is_free_in_a_forked_child_stays_usable_whoever_waited_for_it() {
         use std::sync::atomic::{AtomicBool, Ordering};
         use std::time::Duration;
+        if std::env::var_os("TRACEWELL_TEST_FORK").is_none() {
+            // In a process of its own: children would keep the locks of other tests' files for a moment.
+            let name =
+                "fork::tests::a_lock_that_is_free_in_a_forked_child_stays_usable_whoever_waited_for_it";
+            let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+            let ended = alone.args(["--exact", name]).env("TRACEWELL_TEST_FORK", "1").output().unwrap();
+            let is_run = String::from_utf8_lossy(&ended.stdout).contains("1 passed");
+            assert!(ended.status.success() && is_run, "{ended:?}");
+            return;
+        }
         let (lock, over) = (crate::lock::Mutex::new(()), AtomicBool::new(false));
         std::thread::scope(|scope| {
             for _ in 0..6 {

@@ -133,5 +133,5 @@ for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
 pids=()
 [ "$failed" = 0 ] || exit 1
 if [ "$mode" = --long ] && [ -z "${FUZZ_PROGRAMS:-}" ]; then
-  cargo run --quiet --release -p tracewell-faults -- ledger "$reports" >&2
+  cargo run --quiet --release -p tracewell-faults --bin faults -- ledger "$reports" >&2
 fi

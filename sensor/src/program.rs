@@ -1,6 +1,7 @@
 //! What a process runs, read so that one program's path never stands beside another's hash or command line.
 
 use std::fs::File;
+use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -80,8 +81,10 @@ fn still_runs(pid: u32, program: &Program) -> bool {
 }
 
 fn arguments_of(pid: u32) -> Vec<String> {
-    let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let bytes = bytes.get(..MAX_COMMAND_LINE).unwrap_or(&bytes);
+    // By one read: each looks at what the process runs at that moment, and two could be of two programs.
+    let mut bytes = vec![0; MAX_COMMAND_LINE];
+    let read = File::open(format!("/proc/{pid}/cmdline")).and_then(|mut file| file.read(&mut bytes));
+    let bytes = bytes.get(..read.unwrap_or_default()).unwrap_or_default();
     let bytes = bytes.strip_suffix(b"\0").unwrap_or(bytes);
     if bytes.is_empty() {
         return Vec::new();
@@ -94,8 +97,12 @@ impl Snapshot {
     pub(crate) fn take(pid: u32) -> Self {
         let mut program = program_of(pid);
         let mut arguments = arguments_of(pid);
-        // Only now is it sure that the command line is that program's: an exec in between has changed the link.
-        let mut is_one = program.as_ref().is_none_or(|p| still_runs(pid, p));
+        // Only now is it sure that the command line is that program's: an exec in between has changed the link, and two that
+        // lead back to it have changed the command line.
+        let is_still = |program: &Program, arguments: &Vec<String>| {
+            still_runs(pid, program) && arguments_of(pid) == *arguments
+        };
+        let mut is_one = program.as_ref().is_none_or(|p| is_still(p, &arguments));
         for _ in 1..TRIES {
             if is_one {
                 break;
@@ -103,7 +110,7 @@ impl Snapshot {
             // What has ended cannot be read again: what was read was the program.
             let Some(again) = program_of(pid) else { break };
             arguments = arguments_of(pid);
-            is_one = still_runs(pid, &again);
+            is_one = is_still(&again, &arguments);
             program = Some(again);
         }
         let mut snapshot = Self { pid, program, ..Self::default() };

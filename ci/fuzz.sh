@@ -125,6 +125,7 @@ for target in "${targets[@]}"; do
     wait "${pids[0]}" || failed=1
     pids=("${pids[@]:1}")
   fi
+  [ -x "$programs/$target" ] || { echo "$programs has no program $target: build it first" >&2; exit 2; }
   fuzz "$target" "$seed" &
   pids+=($!)
   seed=$((seed + 1))

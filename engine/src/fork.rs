@@ -162,11 +162,13 @@ fn take_short_turns() {
         deadline: u64,
         period: u64,
     }
+    // The call sets this too: the thread's own stays.
+    let Ok(nice) = rustix::process::getpriority_process(None) else { return };
     let attributes = Attributes {
         size: size_of::<Attributes>() as u32,
         policy: libc::SCHED_OTHER as u32,
         flags: 0,
-        nice: 0,
+        nice,
         priority: 0,
         runtime: 100_000,
         deadline: 0,
@@ -259,6 +261,16 @@ mod tests {
         // SAFETY: `status` is written by the call, which keeps nothing.
         assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
         assert_eq!(status, 0);
+    }
+
+    #[test]
+    fn a_thread_keeps_the_nice_value_that_it_has() {
+        let kept = std::thread::spawn(|| {
+            rustix::process::setpriority_process(None, 7).unwrap();
+            run_as_the_process_does();
+            rustix::process::getpriority_process(None).unwrap()
+        });
+        assert_eq!(kept.join().unwrap(), 7);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The tender: what must not hold up the segment writer. Seals segments (the sync waits for the disk), deletes what is
 //! beyond the limits, and compresses later what was stored in haste (`pack.rs`).
 //!
-//! One thread of the lowest priority for each session. It is told what to do through a channel and never holds a lock
-//! while it waits for the disk.
+//! Two threads for each session: `tracewell-tend` seals and deletes, with the priority of the process, so that limits hold on
+//! a machine whose processors are all busy; `tracewell-pack` compresses with the lowest, and only while there is nothing to
+//! seal. They are told what to do through channels and never hold a lock while they wait for the disk.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -51,6 +52,19 @@ struct Progress {
     changed: Condvar,
     /// A block was stored in haste since this was last looked at.
     haste: AtomicBool,
+    /// The session is over.
+    over: AtomicBool,
+}
+
+impl Progress {
+    /// Whether packing must make way.
+    fn has_better_to_do(&self) -> bool {
+        let is_sealing = || {
+            let sealing = self.sealing.lock();
+            sealing.done < sealing.asked
+        };
+        self.over.load(Ordering::Relaxed) || self.haste.load(Ordering::Relaxed) || is_sealing()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -60,7 +74,7 @@ struct Sealing {
     error: Option<io::Error>,
 }
 
-/// What the tender's thread needs.
+/// What the tender's threads need.
 pub(crate) struct Place {
     /// Folder of all sessions.
     pub(crate) sessions: PathBuf,
@@ -68,19 +82,30 @@ pub(crate) struct Place {
 }
 
 impl Tender {
-    /// Starts the thread.
+    /// Starts the threads; the handle is that of the one that ends last.
     pub(crate) fn start(place: Place) -> io::Result<(Self, OwnThread<()>)> {
         let (tasks, inbox) = unbounded();
         let tender = Self { tasks, progress: Arc::default() };
-        let progress = Arc::clone(&tender.progress);
-        let handle = own_thread::spawn("tracewell-tend", move || {
+        let (packer, packs) = unbounded();
+        let (sessions, progress) = (place.sessions.clone(), Arc::clone(&tender.progress));
+        let packing = own_thread::spawn("tracewell-pack", move || {
             crate::thread::Refusal::forever();
             crate::fork::block_all_signals();
             crate::fork::run_as_the_process_does();
             let tid = rustix::thread::gettid();
             // On Linux a thread has a priority of its own.
             let _ = rustix::process::setpriority_process(Some(tid), 19);
-            run(&place, &inbox, &progress);
+            pack_when_calm(pack::find(&sessions).into(), &packs, &progress);
+        })?;
+        let progress = Arc::clone(&tender.progress);
+        let handle = own_thread::spawn("tracewell-tend", move || {
+            crate::thread::Refusal::forever();
+            crate::fork::block_all_signals();
+            crate::fork::run_as_the_process_does();
+            run(&place, &inbox, &packer, &progress);
+            progress.over.store(true, Ordering::Relaxed);
+            drop(packer);
+            let _ = packing.join();
         })?;
         Ok((tender, handle))
     }
@@ -117,20 +142,14 @@ impl Tender {
     }
 }
 
-fn run(place: &Place, inbox: &Receiver<Task>, progress: &Progress) {
-    let mut hasty: VecDeque<pack::Candidate> = pack::find(&place.sessions).into();
-    loop {
-        let task = if hasty.is_empty() {
-            inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
-        } else {
-            inbox.recv_timeout(CALM)
-        };
+fn run(place: &Place, inbox: &Receiver<Task>, packer: &Sender<pack::Candidate>, progress: &Progress) {
+    while let Ok(task) = inbox.recv() {
         match task {
-            Ok(Task::Seal(segment)) => {
+            Task::Seal(segment) => {
                 let result = seal(&segment);
                 let candidate = pack::Candidate { folder: segment.folder, name: segment.to };
                 if result.is_ok() && pack::is_hasty(&candidate) {
-                    hasty.push_back(candidate);
+                    let _ = packer.send(candidate);
                 }
                 let mut sealing = progress.sealing.lock();
                 sealing.done += 1;
@@ -141,23 +160,42 @@ fn run(place: &Place, inbox: &Receiver<Task>, progress: &Progress) {
                 progress.changed.notify_all();
                 let _ = retention::retain(&place.sessions, &place.limits);
             }
-            Ok(Task::Retain) => {
+            Task::Retain => {
                 let _ = retention::retain(&place.sessions, &place.limits);
             }
+            Task::Stop => return,
+        }
+    }
+}
+
+/// Packs what was stored in haste, one segment after the other, until the tender ends.
+fn pack_when_calm(
+    mut hasty: VecDeque<pack::Candidate>,
+    inbox: &Receiver<pack::Candidate>,
+    progress: &Progress,
+) {
+    loop {
+        let more = if hasty.is_empty() {
+            inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            inbox.recv_timeout(CALM)
+        };
+        match more {
+            Ok(candidate) => hasty.push_back(candidate),
             Err(RecvTimeoutError::Timeout) => {
-                if progress.haste.swap(false, Ordering::Relaxed) {
+                if progress.haste.swap(false, Ordering::Relaxed) || progress.has_better_to_do() {
                     continue;
                 }
                 if let Some(candidate) = hasty.pop_front() {
                     // Whatever goes wrong, the segment stays as it is, and whole.
-                    let mut must_stop = || !inbox.is_empty() || progress.haste.load(Ordering::Relaxed);
+                    let mut must_stop = || !inbox.is_empty() || progress.has_better_to_do();
                     let _ = pack::pack(&candidate, &mut must_stop);
                     if must_stop() && pack::is_hasty(&candidate) {
                         hasty.push_back(candidate);
                     }
                 }
             }
-            Ok(Task::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }

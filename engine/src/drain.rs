@@ -1,9 +1,9 @@
 //! The drain: turns committed records of all rings into blocks, in batches, and ends the session.
 //!
-//! Three threads. `tracewell-drain` lays the records of a range out as columns, in place; `tracewell-write` writes
+//! Four threads. `tracewell-drain` lays the records of a range out as columns, in place; `tracewell-write` writes
 //! blocks, and only then releases their ranges, so that a kill between the two leaves the records in the ring;
-//! `tracewell-tend` does what waits for the disk or can wait itself. Bounded channels join them; when they fill,
-//! rings fill, and producers count what they lose.
+//! `tracewell-tend` does what waits for the disk, `tracewell-pack` what can wait itself. What joins them is bounded; when
+//! it fills, rings fill, and producers count what they lose.
 //!
 //! The drain polls rather than spins (a cache line takes half a microsecond from core to core), as often as the
 //! fastest ring needs, and is woken by a producer whose ring is half full. Quiet rings are left alone until a block
@@ -78,7 +78,8 @@ pub(crate) fn start(inner: &Arc<Inner>, state: &Arc<State>) -> std::io::Result<O
         max_total: state.control.max_total,
         max_age: Duration::from_secs(state.control.max_age),
     };
-    let place = Place { sessions: state.config.dirs.sessions(), limits };
+    let sessions = state.config.dirs.sessions();
+    let place = Place { sessions, limits, segment_bytes: state.control.segment_bytes };
     let (tender, tending) = Tender::start(place)?;
     let for_writer = (Arc::clone(state), tender.clone());
     let writer = own_thread::spawn("tracewell-write", move || {

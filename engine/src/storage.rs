@@ -46,6 +46,7 @@ pub(crate) struct SessionFolder {
 
 /// The way to the files of a session: a file that is synced is lost with its name, and that with its folder's.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Default))]
 pub(crate) struct Names {
     path: PathBuf,
     /// The names of the folder and of those above it survive.

@@ -3,7 +3,9 @@
 //!
 //! Two threads for each session: `tracewell-tend` seals and deletes, with the priority of the process, so that limits hold on
 //! a machine whose processors are all busy; `tracewell-pack` compresses with the lowest, and only while there is nothing to
-//! seal. They are told what to do through channels and never hold a lock while they wait for the disk.
+//! seal. They are told what to do through channels and never hold a lock while they wait for the disk. Where the disk does
+//! not keep up, the segment writer waits until fewer segments wait to be sealed: rings fill, losses are counted, and
+//! neither disk nor descriptors go far beyond their limits.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -44,7 +46,12 @@ enum Task {
 pub(crate) struct Tender {
     tasks: Sender<Task>,
     progress: Arc<Progress>,
+    /// Most segments that wait to be sealed.
+    most: u64,
 }
+
+/// Each holds a descriptor.
+const MOST_UNSEALED: u64 = 64;
 
 #[derive(Debug, Default)]
 struct Progress {
@@ -79,13 +86,25 @@ pub(crate) struct Place {
     /// Folder of all sessions.
     pub(crate) sessions: PathBuf,
     pub(crate) limits: retention::Limits,
+    /// Bytes of a segment.
+    pub(crate) segment_bytes: u64,
+}
+
+impl Place {
+    /// Segments that wait to be sealed are beyond the limit on disk: by a quarter at most.
+    fn most_unsealed(&self) -> u64 {
+        match self.limits.max_total {
+            0 => MOST_UNSEALED,
+            total => (total / 4 / self.segment_bytes.max(1)).clamp(2, MOST_UNSEALED),
+        }
+    }
 }
 
 impl Tender {
     /// Starts the threads; the handle is that of the one that ends last.
     pub(crate) fn start(place: Place) -> io::Result<(Self, OwnThread<()>)> {
         let (tasks, inbox) = unbounded();
-        let tender = Self { tasks, progress: Arc::default() };
+        let tender = Self { tasks, progress: Arc::default(), most: place.most_unsealed() };
         let (packer, packs) = unbounded();
         let (sessions, progress) = (place.sessions.clone(), Arc::clone(&tender.progress));
         let packing = own_thread::spawn("tracewell-pack", move || {
@@ -110,9 +129,14 @@ impl Tender {
         Ok((tender, handle))
     }
 
-    /// Seals a segment soon; [`Tender::settle`] tells when.
+    /// Seals a segment soon; [`Tender::settle`] tells when. Waits while too many are still to be sealed.
     pub(crate) fn seal(&self, segment: ToSeal) {
-        self.progress.sealing.lock().asked += 1;
+        let mut sealing = self.progress.sealing.lock();
+        while sealing.asked - sealing.done >= self.most {
+            sealing = self.progress.changed.wait(sealing);
+        }
+        sealing.asked += 1;
+        drop(sealing);
         // The thread ends only after `stop`; nothing is sealed after that.
         let _ = self.tasks.send(Task::Seal(segment));
     }
@@ -204,4 +228,48 @@ fn seal(segment: &ToSeal) -> io::Result<()> {
     segment.file.sync_data()?;
     fs::rename_at(&segment.folder, &segment.from, &segment.to)?;
     segment.names.sync(&segment.folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    fn place(max_total: u64, segment_bytes: u64) -> Place {
+        let limits = retention::Limits { max_total, max_age: Duration::ZERO };
+        Place { sessions: PathBuf::from("/nowhere"), limits, segment_bytes }
+    }
+
+    fn segment() -> ToSeal {
+        let file = File::open("/dev/null").unwrap();
+        let folder = File::open("/").unwrap().into();
+        ToSeal { folder, names: Arc::default(), file, from: "a".into(), to: "b".into() }
+    }
+
+    #[test]
+    fn unsealed_segments_are_at_most_a_quarter_of_the_limit() {
+        assert_eq!(place(2048 << 20, 8 << 20).most_unsealed(), 64);
+        assert_eq!(place(256 << 20, 16 << 20).most_unsealed(), 4);
+        assert_eq!(place(1 << 20, 1 << 20).most_unsealed(), 2);
+        assert_eq!(place(0, 16 << 20).most_unsealed(), 64);
+    }
+
+    #[test]
+    fn the_writer_waits_while_too_many_segments_are_to_be_sealed() {
+        let (tasks, inbox) = unbounded();
+        let tender = Tender { tasks, progress: Arc::default(), most: 2 };
+        tender.seal(segment());
+        tender.seal(segment());
+        let writer = thread::spawn({
+            let tender = tender.clone();
+            move || tender.seal(segment())
+        });
+        thread::sleep(Duration::from_millis(100));
+        assert!(!writer.is_finished() && inbox.len() == 2);
+        tender.progress.sealing.lock().done += 1;
+        tender.progress.changed.notify_all();
+        writer.join().unwrap();
+        assert_eq!(inbox.len(), 3);
+    }
 }

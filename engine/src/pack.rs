@@ -9,6 +9,7 @@ use std::io::{self, BufWriter, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, RenameFlags, Timespec, Timestamps};
 use tracewell_schema::format::block::{
@@ -20,13 +21,25 @@ use tracewell_schema::format::segment::{self, PACKING_SUFFIX, parse_file_name};
 use crate::dirs::is_session_name;
 use crate::fs;
 
-/// Most segments that one session looks for.
-const MOST: usize = 1024;
+/// Most segments that one session remembers; what it forgets, a later session finds.
+pub(crate) const MOST: usize = 1024;
 
-/// A sealed segment.
+/// A sealed segment. Without a descriptor: many may wait, and for long.
 pub(crate) struct Candidate {
-    pub(crate) folder: OwnedFd,
+    /// Folder of its session.
+    pub(crate) folder: Arc<Path>,
     pub(crate) name: String,
+}
+
+impl Candidate {
+    fn open_folder(&self) -> io::Result<OwnedFd> {
+        let (Some(top), Some(session)) =
+            (self.folder.parent(), self.folder.file_name().and_then(|n| n.to_str()))
+        else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        fs::open_private_dir_at(&fs::open_private_dir(top)?, session)
+    }
 }
 
 /// Segments of all sessions that were stored in haste; removes what a killed packer left.
@@ -38,6 +51,7 @@ pub(crate) fn find(sessions: &Path) -> Vec<Candidate> {
     names.sort();
     for session in names {
         let Ok(folder) = fs::open_private_dir_at(&top, &session) else { continue };
+        let path = Arc::<Path>::from(sessions.join(&session));
         for name in fs::names_in(&folder).unwrap_or_default() {
             if let Some(packed) = name.strip_suffix(PACKING_SUFFIX).filter(|n| parse_file_name(n).is_some()) {
                 remove_if_left(&folder, packed, &name);
@@ -45,10 +59,8 @@ pub(crate) fn find(sessions: &Path) -> Vec<Candidate> {
             if found.len() >= MOST || parse_file_name(&name).is_none_or(|parsed| parsed.is_open) {
                 continue;
             }
-            let Ok(folder) = folder.try_clone() else { continue };
-            let candidate = Candidate { folder, name };
-            if is_hasty(&candidate) {
-                found.push(candidate);
+            if ends_in_haste(&folder, &name) {
+                found.push(Candidate { folder: Arc::clone(&path), name });
             }
         }
     }
@@ -80,8 +92,12 @@ fn remove_if_left(folder: &OwnedFd, name: &str, temporary: &str) {
 
 /// Whether the end block says that some block was stored in haste.
 pub(crate) fn is_hasty(candidate: &Candidate) -> bool {
+    candidate.open_folder().is_ok_and(|folder| ends_in_haste(&folder, &candidate.name))
+}
+
+fn ends_in_haste(folder: &OwnedFd, name: &str) -> bool {
     let look = || -> io::Result<bool> {
-        let file = fs::open_existing(&candidate.folder, &candidate.name, false)?;
+        let file = fs::open_existing(folder, name, false)?;
         let mut end = [0; block::HEADER_LEN];
         let at = file.metadata()?.len().checked_sub(end.len() as u64).ok_or(io::ErrorKind::InvalidData)?;
         file.read_exact_at(&mut end, at)?;
@@ -96,7 +112,7 @@ pub(crate) fn is_hasty(candidate: &Candidate) -> bool {
 /// # Errors
 /// If the segment is damaged or the new one cannot be written: then the old one stays.
 pub(crate) fn pack(candidate: &Candidate, must_stop: &mut dyn FnMut() -> bool) -> io::Result<()> {
-    let Candidate { folder, name } = candidate;
+    let (folder, name) = (&candidate.open_folder()?, &candidate.name);
     let old = take(folder, name)?;
     let temporary = format!("{name}{PACKING_SUFFIX}");
     // Who has the right to pack is the only one to make or remove this file.

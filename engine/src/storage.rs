@@ -36,7 +36,7 @@ pub trait Storage: Send {
 #[derive(Debug)]
 pub(crate) struct SessionFolder {
     path: PathBuf,
-    folder: Option<OwnedFd>,
+    folder: Option<Arc<OwnedFd>>,
     file: Option<File>,
     /// The present file's name survives the loss of power.
     is_named: bool,
@@ -54,6 +54,11 @@ pub(crate) struct Names {
 }
 
 impl Names {
+    /// The session's folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.path
+    }
+
     /// Makes the names of all files in the folder survive the loss of power.
     pub(crate) fn sync(&self, folder: &OwnedFd) -> io::Result<()> {
         fs::sync_dir(folder)?;
@@ -102,9 +107,9 @@ impl SessionFolder {
         Self { path, folder: None, file: None, is_named: false, names, tender }
     }
 
-    fn folder(&mut self) -> io::Result<&OwnedFd> {
+    fn folder(&mut self) -> io::Result<&Arc<OwnedFd>> {
         if self.folder.is_none() {
-            self.folder = Some(fs::create_private_dir_all(&self.path)?);
+            self.folder = Some(Arc::new(fs::create_private_dir_all(&self.path)?));
             self.names.is_way_synced.store(false, Ordering::Release);
         }
         self.folder.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())
@@ -156,7 +161,7 @@ impl Storage for SessionFolder {
     }
 
     fn seal(&mut self, from: &str, to: &str) -> io::Result<()> {
-        let folder = self.folder()?.try_clone()?;
+        let folder = Arc::clone(self.folder()?);
         let file = self.file.take().ok_or(io::ErrorKind::NotFound)?;
         let names = Arc::clone(&self.names);
         self.tender.seal(ToSeal { folder, names, file, from: from.to_owned(), to: to.to_owned() });

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use crate::lock::{Condvar, Mutex};
 use crate::own_thread::{self, OwnThread};
@@ -25,7 +25,7 @@ use crate::{fs, pack, retention};
 
 /// A segment that has its end block.
 pub(crate) struct ToSeal {
-    pub(crate) folder: OwnedFd,
+    pub(crate) folder: Arc<OwnedFd>,
     pub(crate) names: Arc<Names>,
     pub(crate) file: File,
     pub(crate) from: String,
@@ -105,7 +105,7 @@ impl Tender {
     pub(crate) fn start(place: Place) -> io::Result<(Self, OwnThread<()>)> {
         let (tasks, inbox) = unbounded();
         let tender = Self { tasks, progress: Arc::default(), most: place.most_unsealed() };
-        let (packer, packs) = unbounded();
+        let (packer, packs) = bounded(pack::MOST);
         let (sessions, progress) = (place.sessions.clone(), Arc::clone(&tender.progress));
         let packing = own_thread::spawn("tracewell-pack", move || {
             crate::thread::Refusal::forever();
@@ -171,9 +171,11 @@ fn run(place: &Place, inbox: &Receiver<Task>, packer: &Sender<pack::Candidate>, 
         match task {
             Task::Seal(segment) => {
                 let result = seal(&segment);
-                let candidate = pack::Candidate { folder: segment.folder, name: segment.to };
+                let folder = Arc::from(segment.names.folder());
+                let candidate = pack::Candidate { folder, name: segment.to };
                 if result.is_ok() && pack::is_hasty(&candidate) {
-                    let _ = packer.send(candidate);
+                    // If the packer never gets a turn, a later session finds the segment.
+                    let _ = packer.try_send(candidate);
                 }
                 let mut sealing = progress.sealing.lock();
                 sealing.done += 1;
@@ -205,7 +207,12 @@ fn pack_when_calm(
             inbox.recv_timeout(CALM)
         };
         match more {
-            Ok(candidate) => hasty.push_back(candidate),
+            Ok(candidate) => {
+                hasty.push_back(candidate);
+                if hasty.len() > pack::MOST {
+                    hasty.pop_front();
+                }
+            }
             Err(RecvTimeoutError::Timeout) => {
                 if progress.haste.swap(false, Ordering::Relaxed) || progress.has_better_to_do() {
                     continue;
@@ -243,7 +250,7 @@ mod tests {
 
     fn segment() -> ToSeal {
         let file = File::open("/dev/null").unwrap();
-        let folder = File::open("/").unwrap().into();
+        let folder = Arc::new(File::open("/").unwrap().into());
         ToSeal { folder, names: Arc::default(), file, from: "a".into(), to: "b".into() }
     }
 

@@ -26,6 +26,9 @@ impl Component {
             .arg(place.dirs.base())
             .arg(place.beside("oracle"))
             .args([seed.to_string(), amount.to_string()])
+            // Each arena of the allocator keeps what was freed in it, and there are eight for each processor: threads of
+            // ever new sessions would fill one after the other, which is no growth of ours.
+            .env("MALLOC_ARENA_MAX", "2")
             .stdout(out)
             .stdin(Stdio::null())
             .process_group(0)

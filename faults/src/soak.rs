@@ -27,6 +27,7 @@ const RATE: usize = 10;
 const END: usize = 11;
 const CHURNED: usize = 12;
 const THREADS: usize = 13;
+const HEAP: usize = 14;
 
 /// Arguments of `faults soak`.
 #[derive(Args, Debug)]
@@ -48,6 +49,8 @@ struct Sample {
     rss_kib: u64,
     /// The part of it that is not files.
     anon_kib: u64,
+    /// What the allocator has given out.
+    heap_kib: u64,
     files: u64,
     /// Ring files, and their memory.
     rings: u64,
@@ -71,7 +74,7 @@ fn files_below(folder: &Path) -> (u64, u64) {
 }
 
 impl Sample {
-    fn take(place: &Place, pid: Pid, begun: Instant) -> Self {
+    fn take(place: &Place, oracle: &Oracle, pid: Pid, begun: Instant) -> Self {
         let proc = |name: &str| format!("/proc/{}/{name}", pid.as_raw_nonzero());
         let status = std::fs::read_to_string(proc("status")).unwrap_or_default();
         let kib = |key| {
@@ -84,6 +87,7 @@ impl Sample {
             seconds: begun.elapsed().as_secs_f64(),
             rss_kib: kib("VmRSS"),
             anon_kib: kib("RssAnon"),
+            heap_kib: oracle.word(HEAP).load(Ordering::Relaxed) / 1024,
             files: std::fs::read_dir(proc("fd")).map_or(0, Iterator::count) as u64,
             rings,
             ring_kib,
@@ -242,7 +246,7 @@ fn try_run(args: &SoakArgs, seed: u64, command: &str) -> Result<(), String> {
         std::thread::sleep(Duration::from_millis(10));
     }
     eprintln!("soak: {} events a second without loss; now 80 % of it", grouped(rate()));
-    let done = soak(args, &place, &mut component, seed, time)?;
+    let done = soak(args, &place, &oracle, &mut component, seed, time)?;
     oracle.word(END).store(1, Ordering::Relaxed);
     component.wait(Duration::from_secs(60), || ())?;
     drop(component);
@@ -282,6 +286,7 @@ fn try_run(args: &SoakArgs, seed: u64, command: &str) -> Result<(), String> {
 fn soak(
     args: &SoakArgs,
     place: &Place,
+    oracle: &Oracle,
     component: &mut Component,
     seed: u64,
     time: Duration,
@@ -303,7 +308,7 @@ fn soak(
         }
         if now >= next_sample {
             next_sample = now + every;
-            done.samples.push(Sample::take(place, component.pid(), begun));
+            done.samples.push(Sample::take(place, oracle, component.pid(), begun));
         }
         if now >= next_kill {
             next_kill = now + Duration::from_millis(2000 + random.below(2500));
@@ -383,12 +388,20 @@ fn check_flat(samples: &[Sample], retained: u64) -> Result<String, String> {
     // Of short threads there are as many rings as end while the drain looks away: more on a machine that has other work.
     const RINGS: u64 = 64;
     const RING_KIB: u64 = RINGS * 260;
+    // At most 64 segments wait to be sealed, of a session that ends and of the next; and some that are always there.
+    const MOST_FILES: u64 = 160;
     let rings = check("ring files", |s| s.rings, RINGS)?;
     let ring_kib = check("ring KiB", |s| s.ring_kib, RING_KIB)?;
     let rss = check("RSS KiB", |s| s.rss_kib, 4096 + RING_KIB)?;
     let anon = check("of it not of files", |s| s.anon_kib, 4096)?;
+    // Blocks that are being written, and what two sessions have at once.
+    let heap = check("heap in use", |s| s.heap_kib, 1024)?;
     // A ring is mapped without its descriptor; segments and sessions that are being closed have some.
     let files = check("descriptors", |s| s.files, 32)?;
+    let most_files = samples.iter().map(|s| s.files).max().unwrap_or(0);
+    if most_files > MOST_FILES {
+        return Err(format!("{most_files} descriptors at once"));
+    }
     let shm = median(samples, 9..10, |s| s.shm_kib) as i64 - median(samples, 1..3, |s| s.shm_kib) as i64;
     let most = samples.iter().map(|s| s.segments_kib).max().unwrap_or(0) / 1024;
     // What is being written, and what was sealed since the last pass.
@@ -396,6 +409,6 @@ fn check_flat(samples: &[Sample], retained: u64) -> Result<String, String> {
         return Err(format!("segments had {most} MiB of at most {retained}"));
     }
     Ok(format!(
-        "{rss}, {anon}, {files}, {rings}, {ring_kib}; all of its tmpfs {shm:+} KiB; segments at most {most} of {retained} MiB"
+        "{rss}, {anon}, {heap}, {files}, at most {most_files}, {rings}, {ring_kib}; all of its tmpfs {shm:+} KiB; segments at most {most} of {retained} MiB"
     ))
 }

@@ -64,7 +64,7 @@ impl Sessions {
         let mut file = fs::create_new(&self.folder, &name).unwrap();
         file.write_all(&bytes).unwrap();
         file.set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
-        Candidate { folder: self.folder.try_clone().unwrap(), name }
+        Candidate { folder: self.path().join(SESSION).into(), name }
     }
 
     /// What a reader gets: ranges and decoded payloads up to the end block.

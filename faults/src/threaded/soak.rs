@@ -9,11 +9,12 @@ use tracewell_tests::{Numbered, text_of};
 use crate::{Stage, emit_own, oracle, say, stop, stopped};
 
 /// Words of the oracle, which `faults/src/soak.rs` has too: lossless events a second; the test asks it to end; events of
-/// threads that come and go; how many such threads there were.
+/// threads that come and go; how many such threads there were; bytes that the allocator has given out.
 const RATE: usize = 10;
 const END: usize = 11;
 const CHURNED: usize = 12;
 const THREADS: usize = 13;
+const HEAP: usize = 14;
 /// Share of the lossless rate, in percent.
 const SHARE: u64 = 80;
 /// Events of a thread that comes and goes, and the first of their lanes.
@@ -100,6 +101,12 @@ fn churn(tracer: &'static Tracer, per_second: u64) {
     }
 }
 
+fn heap_in_use() -> u64 {
+    // SAFETY: it only counts, under the allocator's own locks.
+    let info = unsafe { libc::mallinfo2() };
+    (info.uordblks + info.hblkhd) as u64
+}
+
 /// Two threads at a share of the lossless rate and threads that come and go, until the test says that it is enough, at most
 /// AMOUNT seconds.
 pub(crate) fn soak(stage: &Stage) {
@@ -114,6 +121,7 @@ pub(crate) fn soak(stage: &Stage) {
         }
         scope.spawn(move || churn(tracer, 200));
         while oracle().word(END).load(Ordering::Relaxed) == 0 && begun.elapsed() < stage.time() {
+            oracle().word(HEAP).store(heap_in_use(), Ordering::Relaxed);
             std::thread::sleep(Duration::from_millis(20));
         }
         stop();

@@ -13,7 +13,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
@@ -57,6 +57,8 @@ const MOST_UNSEALED: u64 = 64;
 struct Progress {
     sealing: Mutex<Sealing>,
     changed: Condvar,
+    /// As `sealing` has it, for the packer: who runs last must not hold a lock that others wait for.
+    unsealed: AtomicU64,
     /// A block was stored in haste since this was last looked at.
     haste: AtomicBool,
     /// The session is over.
@@ -64,13 +66,11 @@ struct Progress {
 }
 
 impl Progress {
-    /// Whether packing must make way.
+    /// Whether packing must make way. Relaxed: it is asked again soon, and nothing else is told by it.
     fn has_better_to_do(&self) -> bool {
-        let is_sealing = || {
-            let sealing = self.sealing.lock();
-            sealing.done < sealing.asked
-        };
-        self.over.load(Ordering::Relaxed) || self.haste.load(Ordering::Relaxed) || is_sealing()
+        self.over.load(Ordering::Relaxed)
+            || self.haste.load(Ordering::Relaxed)
+            || self.unsealed.load(Ordering::Relaxed) != 0
     }
 }
 
@@ -136,6 +136,7 @@ impl Tender {
             sealing = self.progress.changed.wait(sealing);
         }
         sealing.asked += 1;
+        self.progress.unsealed.store(sealing.asked - sealing.done, Ordering::Relaxed);
         drop(sealing);
         // The thread ends only after `stop`; nothing is sealed after that.
         let _ = self.tasks.send(Task::Seal(segment));
@@ -179,6 +180,7 @@ fn run(place: &Place, inbox: &Receiver<Task>, packer: &Sender<pack::Candidate>, 
                 }
                 let mut sealing = progress.sealing.lock();
                 sealing.done += 1;
+                progress.unsealed.store(sealing.asked - sealing.done, Ordering::Relaxed);
                 if let Err(error) = result {
                     sealing.error.get_or_insert(error);
                 }

@@ -70,6 +70,7 @@ pub(crate) fn run(args: &BitsArgs) -> Result<(), String> {
         }
     }
     let count = all.values().sum();
+    let only = if args.golden.is_empty() { String::new() } else { format!(" --golden {}", args.golden) };
     let of = |verdict| grouped(all.get(&verdict).copied().unwrap_or(0));
     Report {
         test: "bits (T-6)".into(),
@@ -89,7 +90,7 @@ pub(crate) fn run(args: &BitsArgs) -> Result<(), String> {
             of(Verdict::OtherType),
             count as f64 / begun.elapsed().as_secs_f64()
         ),
-        command: format!("faults bits --every {} --seed {seed}", args.every),
+        command: format!("faults bits{only} --every {} --seed {seed}", args.every),
     }
     .print();
     Ok(())

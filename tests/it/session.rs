@@ -39,6 +39,41 @@ fn segments_rotate_and_every_one_stands_alone() {
     assert!(lanes[&0].iter().copied().eq(0..60_000));
 }
 
+/// Nice values of the threads of this process that have a name; 19 is the lowest priority.
+fn nice_values(name: &str) -> Vec<i64> {
+    let mut values = Vec::new();
+    for task in std::fs::read_dir("/proc/self/task").unwrap().flatten() {
+        let is_it = std::fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim() == name);
+        let Ok(stat) = std::fs::read_to_string(task.path().join("stat")) else { continue };
+        if is_it {
+            // Field 19 of proc_pid_stat(5), the third being the first behind the name.
+            let behind = stat.rsplit_once(')').unwrap().1;
+            values.push(behind.split_ascii_whitespace().nth(16).unwrap().parse().unwrap());
+        }
+    }
+    values
+}
+
+#[test]
+fn only_packing_stands_back_where_all_processors_are_busy() {
+    let place = Place::new();
+    place.enable();
+    let tracer = Tracer::builder("nice").dir(place.dirs.base()).attach().unwrap();
+    emit!(tracer, Numbered { lane: 0, number: 0, text: &text_of(0) });
+    tracer.flush().unwrap();
+    let ours = i64::from(rustix::process::getpriority_process(None).unwrap());
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while !nice_values("tracewell-pack").contains(&19) {
+        assert!(std::time::Instant::now() < deadline, "{:?}", nice_values("tracewell-pack"));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    for name in ["tracewell-drain", "tracewell-write", "tracewell-tend"] {
+        let values = nice_values(name);
+        assert!(!values.is_empty() && values.iter().all(|nice| *nice == ours), "{name}: {values:?}");
+    }
+    tracer.shutdown();
+}
+
 #[test]
 fn retention_keeps_the_newest_and_says_what_went() {
     let place = Place::new();

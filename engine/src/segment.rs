@@ -68,6 +68,8 @@ pub(crate) trait Context {
 
 /// Bytes that are gathered before they are written.
 const AT_ONCE: usize = 1 << 20;
+/// Points in a block, which may have 1 MiB.
+const CLOCKS_AT_ONCE: usize = 4096;
 
 impl<S: Storage> SegmentWriter<S> {
     pub(crate) fn new(storage: S, identity: ProcessIdentity, rotation: Rotation) -> Self {
@@ -306,8 +308,11 @@ impl<S: Storage> SegmentWriter<S> {
 
     fn write_clocks(&mut self, context: &impl Context) -> io::Result<()> {
         let points = context.clock_points();
-        let payload: Vec<u8> = points.iter().flat_map(clock::ClockPoint::encode).collect();
-        self.append(BlockHeader::meta(BlockKind::Clocks), payload.len(), &payload)?;
+        // After weeks without an event there are more than a block may have.
+        for part in points.chunks(CLOCKS_AT_ONCE) {
+            let payload: Vec<u8> = part.iter().flat_map(clock::ClockPoint::encode).collect();
+            self.append(BlockHeader::meta(BlockKind::Clocks), payload.len(), &payload)?;
+        }
         if let Some(open) = &mut self.open {
             open.has_clock = true;
         }

@@ -390,6 +390,43 @@ fn a_failed_write_leaves_nothing_of_itself() {
     assert_eq!((disk.files.len(), all.as_slice()), (2, &[(0, RANGE), (RANGE, 2 * RANGE)][..]));
 }
 
+/// A process that emitted nothing for weeks.
+struct Quiet;
+
+impl Context for Quiet {
+    fn clock_points(&self) -> Vec<ClockPoint> {
+        vec![ClockPoint::default(); 30_000]
+    }
+
+    fn schemas(&self, _from: usize) -> (Vec<u8>, usize) {
+        (Vec::new(), 0)
+    }
+
+    fn counters(&self) -> Vec<RingCounters> {
+        Vec::new()
+    }
+}
+
+#[test]
+fn however_many_clock_points_there_are_no_block_is_too_long() {
+    let disk = Disk::default();
+    let rotation = Rotation { bytes: u64::MAX, age: Duration::MAX };
+    let mut writer = SegmentWriter::new(disk.clone(), ProcessIdentity::default(), rotation);
+    writer.write_counters(&[], &Quiet).unwrap();
+    writer.seal(&Quiet).unwrap();
+    let inner = disk.0.lock().unwrap();
+    let bytes = &inner.files.values().next().unwrap().bytes;
+    let (mut at, mut points) = (segment::HEADER_LEN, 0);
+    while at < bytes.len() {
+        let header = BlockHeader::decode(&bytes[at..]).unwrap();
+        if header.kind == BlockKind::Clocks {
+            points += header.raw_len as usize / ClockPoint::default().encode().len();
+        }
+        at += block::HEADER_LEN + header.padded_len() as usize;
+    }
+    assert_eq!(points, 60_000);
+}
+
 #[test]
 fn a_segment_is_aged_by_its_first_block() {
     let disk = Disk::default();

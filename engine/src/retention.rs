@@ -1,9 +1,10 @@
 //! Retention: deletes the oldest segments beyond the limits.
 //!
 //! Only files with names of our grammar that begin as segments do, by descriptors of private folders, so that no link
-//! leads elsewhere; never the newest, nor one that a living process writes; and a bounded number a pass, so that a
+//! leads elsewhere; never the newest, nor one that a living process writes or is about to seal; and a bounded number a pass, so that a
 //! clock that jumps cannot delete everything at once.
 
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,8 @@ pub const KEEP_FILE: &str = "keep";
 const AT_ONCE: usize = 16;
 /// An empty folder or an unsealed segment younger than this is left alone: someone may be about to write.
 const QUIET: Duration = Duration::from_secs(3600);
+/// As long a living process may take to seal a segment after it began the next one.
+const SEALING: Duration = Duration::from_secs(60);
 
 /// What may stay.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +56,8 @@ struct Found {
     name: String,
     len: u64,
     is_open: bool,
+    /// Its process has begun another one since: a failed write or sync left it as it is.
+    is_left: bool,
     /// Of a session that is to be kept: only its size counts.
     is_kept: bool,
 }
@@ -73,6 +78,7 @@ fn is_older(time: i64, now: i64, age: Duration) -> bool {
 
 /// The segments of a session's folder.
 fn segments(folder: &OwnedFd, session: &Rc<str>, is_kept: bool, out: &mut Vec<Found>) -> io::Result<()> {
+    let before = out.len();
     for name in fs::names_in(folder)? {
         let Some(parsed) = parse_file_name(&name) else { continue };
         let Some(stat) = stat_of(folder, &name) else { continue };
@@ -83,11 +89,29 @@ fn segments(folder: &OwnedFd, session: &Rc<str>, is_kept: bool, out: &mut Vec<Fo
                 name,
                 len: u64::try_from(stat.st_size).unwrap_or(0),
                 is_open: parsed.is_open,
+                is_left: false,
                 is_kept,
             });
         }
     }
+    mark_left(&mut out[before..]);
     Ok(())
+}
+
+/// Marks the unsealed segments after which their process has begun another one; all are of one folder.
+fn mark_left(all: &mut [Found]) {
+    if !all.iter().any(|found| found.is_open) {
+        return;
+    }
+    let mut newest = HashMap::new();
+    for parsed in all.iter().filter_map(|found| parse_file_name(&found.name)) {
+        let last = newest.entry((parsed.pid, parsed.uuid8)).or_insert(0);
+        *last = parsed.sequence.max(*last);
+    }
+    for found in all.iter_mut().filter(|found| found.is_open) {
+        found.is_left = parse_file_name(&found.name)
+            .is_some_and(|own| newest.get(&(own.pid, own.uuid8)).is_some_and(|last| *last > own.sequence));
+    }
 }
 
 /// The first bytes of a file that is a segment indeed, whatever its version.
@@ -103,7 +127,7 @@ fn head_of(folder: &OwnedFd, found: &Found) -> Option<[u8; segment::HEADER_LEN]>
 /// Whether a file is a segment, and nobody writes it.
 fn may_go(folder: &OwnedFd, found: &Found, now: i64) -> bool {
     let Some(head) = head_of(folder, found) else { return false };
-    if !found.is_open {
+    if !found.is_open || found.is_left && is_older(found.modified, now, SEALING) {
         return true;
     }
     // Left by a killed process. Its id says little where processes do not see each other (containers), hence the age.
@@ -358,12 +382,31 @@ mod tests {
             ..ProcessIdentity::default()
         };
         let dead = ProcessIdentity { start_ticks: living.start_ticks + 1, ..living.clone() };
-        let written = sessions.file(NEW, "a_pid1_00000000_000001.twseg.open", 9, living);
+        let written = sessions.file(NEW, "a_pid1_00000000_000009.twseg.open", 9, living);
         let left = sessions.file(NEW, "a_pid1_00000000_000002.twseg.open", 8, dead.clone());
         let just_left = sessions.file(NEW, "a_pid1_00000000_000003.twseg.open", 0, dead);
         sessions.segment(NEW, 4, 7);
         assert_eq!(sessions.retain(1, 0).segments, 1);
         assert!(written.exists() && !left.exists() && just_left.exists());
+    }
+
+    #[test]
+    fn what_a_living_process_left_unsealed_long_ago_goes_and_what_it_writes_stays() {
+        let sessions = Sessions::new();
+        let living = || ProcessIdentity {
+            boot_id: boot::boot_id(),
+            pid: std::process::id(),
+            start_ticks: boot::own_start_ticks(),
+            ..ProcessIdentity::default()
+        };
+        let open = |number: u32| format!("{}.open", segment::file_name("a", 1, &[0; 16], number));
+        let left = sessions.file(NEW, &open(1), 3, living());
+        let to_be_sealed = sessions.file(NEW, &open(2), 0, living());
+        let written = sessions.file(NEW, &open(3), 2, living());
+        let of_another = segment::file_name("a", 1, &[1; 16], 9);
+        sessions.file(NEW, &of_another, 1, ProcessIdentity::default());
+        assert_eq!(sessions.retain(1, 0).segments, 1);
+        assert!(!left.exists() && to_be_sealed.exists() && written.exists());
     }
 
     #[test]

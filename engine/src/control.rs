@@ -194,6 +194,22 @@ impl Control {
         self.byte(layout::LEVELS + usize::from(category) % layout::CATEGORIES).load(Ordering::Relaxed)
     }
 
+    /// Whether stores to the page would go well now. After its pages were written to the disk the next store asks the file
+    /// system, and where that has failed meanwhile (shut down or read-only after an error, full and copying on write) the
+    /// kernel ends the process by SIGBUS. Here it only says so; the pages that it makes ready stay so until they are written
+    /// again, which is seconds later. Linux before 5.14 cannot say: then yes, as without asking.
+    fn may_store(&self) -> bool {
+        use rustix::io::Errno;
+        if !self.writable {
+            return false;
+        }
+        let at = self.map.as_mut_ptr().cast();
+        // SAFETY: the range is the whole mapping, which lives as long as `self`; the call changes no byte of it.
+        let ready =
+            unsafe { rustix::mm::madvise(at, layout::FILE_LEN, rustix::mm::Advice::LinuxPopulateWrite) };
+        matches!(ready, Ok(()) | Err(Errno::INVAL | Errno::NOSYS | Errno::PERM))
+    }
+
     fn copy(&self, from: usize, len: usize) -> Vec<u8> {
         (from..from + len).map(|i| self.byte(i).load(Ordering::Relaxed)).collect()
     }

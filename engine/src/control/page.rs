@@ -78,6 +78,13 @@ impl Control {
     /// Whether the page may be written: ours, or new. Damage behind the first bytes is repaired by writing.
     fn check_writable(&self) -> io::Result<()> {
         self.check_not_read_only()?;
+        if !self.may_store() {
+            return Err(io::Error::new(
+                io::ErrorKind::ReadOnlyFilesystem,
+                "the file system takes no change of the control page (full, or read-only after an error: see `dmesg`); until it \
+                 does, tracing stays as it is",
+            ));
+        }
         let start = self.copy(0, layout::GENERATION);
         if start.iter().all(|b| *b == 0) {
             return Ok(());

@@ -79,7 +79,7 @@ impl Control {
     /// Takes an attach slot; without a free one the component works but is listed as a mapping only.
     pub(crate) fn claim_slot(&self, component: &str) {
         let Some(mut own) = self.lock_slot() else { return };
-        if own.is_some() || !self.writable {
+        if own.is_some() || !self.may_store() {
             return;
         }
         let pid = std::process::id();
@@ -118,18 +118,22 @@ impl Control {
     }
 
     fn set_slot(&self, state: u32, errno: i32) {
-        if let Some(slot) = self.own_slot() {
+        if let Some(slot) = self.own_slot().filter(|_| self.may_store()) {
             self.half(at(slot) + ERRNO).store(errno.unsigned_abs(), Ordering::Relaxed);
             self.half(at(slot) + STATE).store(state, Ordering::Release);
+            self.store_seen(slot);
         }
-        self.tell_seen();
+    }
+
+    fn store_seen(&self, slot: usize) {
+        let seen = self.word(layout::GENERATION).load(Ordering::Relaxed);
+        self.word(at(slot) + SEEN).store(seen, Ordering::Relaxed);
     }
 
     /// Writes down which change of the page this component knows.
     pub(super) fn tell_seen(&self) {
-        if let Some(slot) = self.own_slot() {
-            let seen = self.word(layout::GENERATION).load(Ordering::Relaxed);
-            self.word(at(slot) + SEEN).store(seen, Ordering::Relaxed);
+        if let Some(slot) = self.own_slot().filter(|_| self.may_store()) {
+            self.store_seen(slot);
         }
     }
 
@@ -166,7 +170,7 @@ impl Control {
 
     fn free(&self, slot: usize) {
         let at = at(slot);
-        if self.half(at).load(Ordering::Relaxed) == std::process::id() {
+        if self.half(at).load(Ordering::Relaxed) == std::process::id() && self.may_store() {
             self.half(at + STATE).store(0, Ordering::Relaxed);
             self.word(at + STARTED).store(0, Ordering::Relaxed);
             self.half(at).store(0, Ordering::Release);

@@ -42,8 +42,9 @@ impl Candidate {
     }
 }
 
-/// Segments of all sessions that were stored in haste; removes what a killed packer left.
-pub(crate) fn find(sessions: &Path) -> Vec<Candidate> {
+/// Segments of all sessions that were stored in haste, or those that were found until `must_stop` said so; removes what a
+/// killed packer left.
+pub(crate) fn find(sessions: &Path, must_stop: &mut dyn FnMut() -> bool) -> Vec<Candidate> {
     let mut found = Vec::new();
     let Ok(top) = fs::open_private_dir(sessions) else { return found };
     let mut names = fs::names_in(&top).unwrap_or_default();
@@ -55,6 +56,9 @@ pub(crate) fn find(sessions: &Path) -> Vec<Candidate> {
         for name in fs::names_in(&folder).unwrap_or_default() {
             if let Some(packed) = name.strip_suffix(PACKING_SUFFIX).filter(|n| parse_file_name(n).is_some()) {
                 remove_if_left(&folder, packed, &name);
+            }
+            if must_stop() {
+                return found;
             }
             if found.len() >= MOST || parse_file_name(&name).is_none_or(|parsed| parsed.is_open) {
                 continue;

@@ -74,10 +74,22 @@ impl Progress {
     }
 }
 
+/// Dropped when the tender ends, however it does: nobody waits for it any more.
+struct End(Arc<Progress>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.over.store(true, Ordering::Relaxed);
+        self.0.sealing.lock().is_over = true;
+        self.0.changed.notify_all();
+    }
+}
+
 #[derive(Debug, Default)]
 struct Sealing {
     asked: u64,
     done: u64,
+    is_over: bool,
     error: Option<io::Error>,
 }
 
@@ -114,15 +126,17 @@ impl Tender {
             let tid = rustix::thread::gettid();
             // On Linux a thread has a priority of its own.
             let _ = rustix::process::setpriority_process(Some(tid), 19);
-            pack_when_calm(pack::find(&sessions).into(), &packs, &progress);
+            let mut is_over = || progress.over.load(Ordering::Relaxed);
+            pack_when_calm(pack::find(&sessions, &mut is_over).into(), &packs, &progress);
         })?;
         let progress = Arc::clone(&tender.progress);
         let handle = own_thread::spawn("tracewell-tend", move || {
             crate::thread::Refusal::forever();
             crate::fork::block_all_signals();
             crate::fork::run_as_the_process_does();
-            run(&place, &inbox, &packer, &progress);
-            progress.over.store(true, Ordering::Relaxed);
+            let end = End(progress);
+            run(&place, &inbox, &packer, &end.0);
+            drop(end);
             drop(packer);
             let _ = packing.join();
         })?;
@@ -132,7 +146,7 @@ impl Tender {
     /// Seals a segment soon; [`Tender::settle`] tells when. Waits while too many are still to be sealed.
     pub(crate) fn seal(&self, segment: ToSeal) {
         let mut sealing = self.progress.sealing.lock();
-        while sealing.asked - sealing.done >= self.most {
+        while sealing.asked - sealing.done >= self.most && !sealing.is_over {
             sealing = self.progress.changed.wait(sealing);
         }
         sealing.asked += 1;
@@ -156,6 +170,9 @@ impl Tender {
     pub(crate) fn settle(&self) -> io::Result<()> {
         let mut sealing = self.progress.sealing.lock();
         while sealing.done < sealing.asked {
+            if sealing.is_over {
+                return Err(io::Error::other("the thread that seals segments has failed"));
+            }
             sealing = self.progress.changed.wait(sealing);
         }
         sealing.error.take().map_or(Ok(()), Err)
@@ -262,6 +279,16 @@ mod tests {
         assert_eq!(place(256 << 20, 16 << 20).most_unsealed(), 4);
         assert_eq!(place(1 << 20, 1 << 20).most_unsealed(), 2);
         assert_eq!(place(0, 16 << 20).most_unsealed(), 64);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_tender_that_has_ended() {
+        let (tasks, _inbox) = unbounded();
+        let tender = Tender { tasks, progress: Arc::default(), most: 1 };
+        tender.seal(segment());
+        drop(End(Arc::clone(&tender.progress)));
+        tender.seal(segment());
+        assert!(tender.settle().unwrap_err().to_string().contains("seals segments"));
     }
 
     #[test]

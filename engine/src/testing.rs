@@ -112,7 +112,7 @@ impl Drop for Capture {
 #[doc(hidden)]
 #[must_use]
 pub fn pack_now(dirs: &Dirs) -> usize {
-    let found = crate::pack::find(&dirs.sessions());
+    let found = crate::pack::find(&dirs.sessions(), &mut || false);
     found.iter().filter(|candidate| crate::pack::pack(candidate, &mut || false).is_ok()).count()
 }
 

@@ -99,12 +99,12 @@ fn a_packed_segment_is_the_same_but_smaller() {
     let segment = sessions.segment(1);
     let before = (sessions.contents(&segment), sessions.modified(&segment));
     let len = sessions.len(&segment);
-    let found = find(&sessions.path());
+    let found = find(&sessions.path(), &mut || false);
     assert_eq!(found.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), [segment.name.as_str()]);
     pack(&segment, &mut || false).unwrap();
     assert_eq!((sessions.contents(&segment), sessions.modified(&segment)), before);
     assert!(sessions.len(&segment) < len * 2 / 3, "{} of {len}", sessions.len(&segment));
-    assert!(!is_hasty(&segment) && find(&sessions.path()).is_empty(), "once is enough");
+    assert!(!is_hasty(&segment) && find(&sessions.path(), &mut || false).is_empty(), "once is enough");
     assert_eq!(sessions.names(), [segment.name.as_str()]);
     use std::os::unix::fs::PermissionsExt;
     let mode = std::fs::metadata(sessions.file(&segment.name)).unwrap().permissions().mode();
@@ -181,7 +181,7 @@ fn what_a_killed_packer_left_goes_at_the_next_start() {
     for name in [left.as_str(), gone.as_str(), "notes.packing"] {
         fs::create_new(&sessions.folder, name).unwrap().write_all(b"half").unwrap();
     }
-    assert_eq!(find(&sessions.path()).len(), 1);
+    assert_eq!(find(&sessions.path(), &mut || false).len(), 1);
     assert_eq!(sessions.names(), [segment.name.as_str(), "notes.packing"], "what is ours, and nothing else");
     // Also one that was left since.
     fs::create_new(&sessions.folder, &left).unwrap().write_all(b"half").unwrap();
@@ -198,7 +198,7 @@ fn while_one_packs_others_leave_it_alone() {
     let temporary = format!("{}{PACKING_SUFFIX}", segment.name);
     pack(&segment, &mut || {
         assert_eq!(pack(&segment, &mut || false).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        assert_eq!(find(&sessions.path()).len(), 1);
+        assert_eq!(find(&sessions.path(), &mut || false).len(), 1);
         assert!(sessions.file(&temporary).exists(), "its file stays");
         false
     })
@@ -224,7 +224,7 @@ fn many_tenders_of_the_same_segments_do_no_harm() {
                 scope.spawn(move || {
                     let mut tries = 0;
                     while !done.load(Ordering::Relaxed) {
-                        for candidate in find(&sessions.path()) {
+                        for candidate in find(&sessions.path(), &mut || false) {
                             let mut looks = 0;
                             tries += 1;
                             // Most are told to stop in the middle, where a part is written.

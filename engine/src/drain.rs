@@ -9,12 +9,12 @@
 //! fastest ring needs, and is woken by a producer whose ring is half full. Quiet rings are left alone until a block
 //! is worth its header or `linger` has passed.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
 use tracewell_schema::format::block::{
     BlockHeader, BlockKind, Codec, FLAG_HASTY, compress_block, compress_columns,
 };
@@ -93,8 +93,9 @@ pub(crate) fn start(inner: &Arc<Inner>, state: &Arc<State>) -> std::io::Result<O
         crate::fork::block_all_signals();
         crate::fork::run_as_the_process_does();
         state.waker.set(thread::current());
-        let mut drain = Drain::new(&state, jobs, spare, tender.clone());
-        let inner = drain.run(&inner);
+        let mut drain = Drain::new(&state, inner.clone(), jobs, spare, tender.clone());
+        drain.run();
+        let inner = inner.upgrade();
         let quiet = drain.close(inner.as_deref());
         drop(drain);
         // True if everything that was committed is in a sealed segment; else the rings stay for salvage.
@@ -104,7 +105,7 @@ pub(crate) fn start(inner: &Arc<Inner>, state: &Arc<State>) -> std::io::Result<O
         if complete {
             state.remove_folder(quiet);
         } else {
-            state.keep_folder();
+            state.keep_folder(quiet);
         }
         if !quiet {
             // A thread that was stopped inside an emit may go on with what it holds of this state.
@@ -129,6 +130,7 @@ pub(crate) fn start(inner: &Arc<Inner>, state: &Arc<State>) -> std::io::Result<O
 
 struct Drain<'a> {
     state: &'a Arc<State>,
+    inner: Weak<Inner>,
     tender: Tender,
     jobs: Sender<Job>,
     spare: Receiver<Vec<u8>>,
@@ -139,6 +141,13 @@ struct Drain<'a> {
     poll: Duration,
     /// Share of the last few milliseconds that the drain was at work, in 1/1024.
     busy: u64,
+    next_control: Instant,
+    /// Generation of the control page when it last said that the session is on.
+    seen: Option<u64>,
+    /// What `status` was told last.
+    told_errno: i32,
+    /// The session is over.
+    is_over: bool,
 }
 
 /// In 1/1024.
@@ -147,9 +156,16 @@ fn fullness(waiting: u64, capacity: u64) -> u64 {
 }
 
 impl<'a> Drain<'a> {
-    fn new(state: &'a Arc<State>, jobs: Sender<Job>, spare: Receiver<Vec<u8>>, tender: Tender) -> Self {
+    fn new(
+        state: &'a Arc<State>,
+        inner: Weak<Inner>,
+        jobs: Sender<Job>,
+        spare: Receiver<Vec<u8>>,
+        tender: Tender,
+    ) -> Self {
         Self {
             state,
+            inner,
             tender,
             jobs,
             spare,
@@ -159,19 +175,55 @@ impl<'a> Drain<'a> {
             rings: Vec::new(),
             poll: SHORTEST_POLL,
             busy: 0,
+            next_control: Instant::now(),
+            seen: None,
+            told_errno: 0,
+            is_over: false,
         }
     }
 
-    /// Until the session ends. Returns the tracer if it still exists.
-    fn run(&mut self, inner: &std::sync::Weak<Inner>) -> Option<Arc<Inner>> {
-        let is_coarse = self.state.stamp == Stamp::Coarse;
-        let mut next_control = Instant::now();
-        let (mut asked, mut told_errno) = (0, 0);
-        let (mut is_stale, mut seen) = (true, None);
+    fn is_coarse(&self) -> bool {
+        self.state.stamp == Stamp::Coarse
+    }
+
+    /// The longest time between two calls of [`Drain::look_around`].
+    fn patience(&self) -> Duration {
+        if self.is_coarse() { clock::COARSE_RESOLUTION * 3 / 4 } else { CONTROL_POLL }
+    }
+
+    /// What goes on also while the disk holds the segment writer up, and rings fill: the time of the coarse clock; the end
+    /// of the session, so that nothing is recorded any more by rules that the user has changed; what `status` tells.
+    fn look_around(&mut self) {
+        if self.is_coarse() {
+            clock::publish();
+        }
+        let now = Instant::now();
+        if now < self.next_control || self.is_over {
+            return;
+        }
+        self.next_control = now + CONTROL_POLL;
+        let Some(inner) = self.inner.upgrade() else {
+            self.is_over = true;
+            return;
+        };
+        if self.state.stop.load(Ordering::Acquire) || !inner.session_is_on(self.state, &mut self.seen) {
+            self.is_over = true;
+            inner.retire_epoch(self.state.epoch);
+            return;
+        }
+        let errno = self.state.stats.write_errno.load(Ordering::Relaxed);
+        if errno != self.told_errno {
+            self.told_errno = errno;
+            inner.tell_write_failure(errno);
+        }
+    }
+
+    /// Until the session ends.
+    fn run(&mut self) {
+        let mut asked = 0;
+        let mut is_stale = true;
         loop {
-            if is_coarse {
-                clock::publish();
-            }
+            self.look_around();
             let begun = Instant::now();
             let ticket = ticket::newest(&self.state.flush.asked);
             let fullest = self.pass(ticket != asked);
@@ -188,20 +240,9 @@ impl<'a> Drain<'a> {
                 self.state.add_clock_point(clock::sample(0));
                 self.send(Job::Clock);
             }
-            if now >= next_control {
-                next_control = now + CONTROL_POLL;
-                let inner = inner.upgrade()?;
-                if self.state.stop.load(Ordering::Acquire) || !inner.session_is_on(self.state, &mut seen) {
-                    return Some(inner);
-                }
-                let errno = self.state.stats.write_errno.load(Ordering::Relaxed);
-                if errno != told_errno {
-                    told_errno = errno;
-                    inner.tell_write_failure(errno);
-                }
-            }
-            if self.state.stop.load(Ordering::Acquire) {
-                return inner.upgrade();
+            self.look_around();
+            if self.is_over || self.state.stop.load(Ordering::Acquire) {
+                return;
             }
             self.adapt(fullest);
             if fullest >= MUCH && self.has_much() {
@@ -209,9 +250,8 @@ impl<'a> Drain<'a> {
                 self.note_load(begun.elapsed(), begun.elapsed());
                 continue;
             }
-            let most = if is_coarse { clock::COARSE_RESOLUTION * 3 / 4 } else { CONTROL_POLL };
             let worked = begun.elapsed();
-            thread::park_timeout(self.poll.min(most));
+            thread::park_timeout(self.poll.min(self.patience()));
             self.note_load(worked, begun.elapsed());
         }
     }
@@ -381,9 +421,12 @@ impl<'a> Drain<'a> {
         self.send(Job::Data(Box::new(job)));
     }
 
-    fn send(&self, job: Job) {
+    fn send(&mut self, mut job: Job) {
         // The writer ends only after `Close`; if it is gone it has failed, and the rings keep everything.
-        let _ = self.jobs.send(job);
+        while let Err(SendTimeoutError::Timeout(back)) = self.jobs.send_timeout(job, self.patience()) {
+            job = back;
+            self.look_around();
+        }
     }
 
     /// The end of the session: no more emits, everything into the segment. True if no thread can touch the rings.

@@ -87,6 +87,12 @@ pub(crate) fn forget(file: &File) {
     }
 }
 
+/// Whether a forked child would close a descriptor of this number.
+#[cfg(test)]
+pub(crate) fn is_remembered(fd: std::os::fd::RawFd) -> bool {
+    LOCKED.iter().any(|slot| slot.load(Ordering::Relaxed) == fd)
+}
+
 extern "C" fn close_in_child() {
     for slot in &LOCKED {
         let fd = slot.swap(-1, Ordering::Relaxed);
@@ -132,7 +138,7 @@ pub(crate) fn block_all_signals() {
 }
 
 /// Lets the calling thread run as the process's main thread does: a thread of ours inherits processors and priority from
-/// whichever thread happened to emit first, which may be bound to one processor or run in real time.
+/// whichever thread happened to emit first, which may be bound to one processor, run in real time, or be the least urgent.
 pub(crate) fn run_as_the_process_does() {
     let main = rustix::process::getpid();
     if let Ok(processors) = rustix::thread::sched_getaffinity(Some(main)) {
@@ -162,20 +168,25 @@ fn take_short_turns() {
         deadline: u64,
         period: u64,
     }
-    // The call sets this too: the thread's own stays.
-    let Ok(nice) = rustix::process::getpriority_process(None) else { return };
-    let attributes = Attributes {
-        size: size_of::<Attributes>() as u32,
-        policy: libc::SCHED_OTHER as u32,
-        flags: 0,
-        nice,
-        priority: 0,
-        runtime: 100_000,
-        deadline: 0,
-        period: 0,
+    let ask = |nice| {
+        let attributes = Attributes {
+            size: size_of::<Attributes>() as u32,
+            policy: libc::SCHED_OTHER as u32,
+            flags: 0,
+            nice,
+            priority: 0,
+            runtime: 100_000,
+            deadline: 0,
+            period: 0,
+        };
+        // SAFETY: the kernel reads `size` bytes of the attributes, which live through the call; 0 is the calling thread.
+        unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) == 0 }
     };
-    // SAFETY: the kernel reads `size` bytes of the attributes, which live through the call; 0 is the calling thread.
-    unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+    // The call sets the nice value too. To go below the thread's own may be refused: then that stays.
+    let main = rustix::process::getpriority_process(Some(rustix::process::getpid()));
+    if !main.is_ok_and(ask) {
+        let _ = rustix::process::getpriority_process(None).map(ask);
+    }
 }
 
 /// Takes (`take`) or asks for an exclusive lock on a whole file. True: taken, or another holds it.
@@ -264,13 +275,19 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_keeps_the_nice_value_that_it_has() {
-        let kept = std::thread::spawn(|| {
-            rustix::process::setpriority_process(None, 7).unwrap();
+    fn a_thread_gets_the_nice_value_of_the_process_or_if_that_is_refused_keeps_its_own() {
+        use rustix::process::{getpid, getpriority_process, setpriority_process};
+        let of_process = getpriority_process(Some(getpid())).unwrap();
+        let own = of_process + 7;
+        let (got, may_rise) = std::thread::spawn(move || {
+            setpriority_process(None, own).unwrap();
             run_as_the_process_does();
-            rustix::process::getpriority_process(None).unwrap()
-        });
-        assert_eq!(kept.join().unwrap(), 7);
+            let got = getpriority_process(None).unwrap();
+            (got, setpriority_process(None, of_process).is_ok())
+        })
+        .join()
+        .unwrap();
+        assert_eq!(got, if may_rise { of_process } else { own });
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::ffi::CString;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 /// As the standard library's.
 const STACK: usize = 2 << 20;
@@ -85,6 +86,21 @@ impl<T> OwnThread<T> {
     }
 }
 
+impl<T> OwnThread<T> {
+    /// Waits for its end until `deadline`. False: it runs on.
+    pub(crate) fn join_until(self, deadline: Instant) -> bool {
+        while !self.is_finished() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            std::thread::sleep(left.min(Duration::from_micros(500)));
+        }
+        self.join();
+        true
+    }
+}
+
 impl<T> Drop for OwnThread<T> {
     fn drop(&mut self) {
         if !self.is_joined {
@@ -105,6 +121,18 @@ mod tests {
         assert_eq!(found.join().unwrap().unwrap(), "tracewell-test\n");
         let failed = spawn("tracewell-test", || -> u8 { panic!("a panic that the test wants") }).unwrap();
         assert_eq!(failed.join(), None);
+    }
+
+    #[test]
+    fn one_that_does_not_end_is_waited_for_until_the_deadline_only() {
+        let soon = || Instant::now() + Duration::from_millis(50);
+        let (sender, receiver) = std::sync::mpsc::channel::<()>();
+        let receiver = std::sync::Mutex::new(receiver);
+        let thread = spawn("tracewell-test", move || receiver.lock().unwrap().recv()).unwrap();
+        assert!(!thread.join_until(soon()));
+        drop(sender);
+        let thread = spawn("tracewell-test", || ()).unwrap();
+        assert!(thread.join_until(Instant::now() + Duration::from_secs(60)));
     }
 
     #[test]

@@ -141,6 +141,30 @@ impl Served {
     }
 }
 
+/// Makes and locks the process file, with its first content, and the file for schemas. After a failure neither is there.
+fn make_files(folder: &OwnedFd, first: &[u8]) -> std::io::Result<(File, File)> {
+    let make_process = || {
+        let mut file = fs::create_new(folder, process_file::PROCESS_FILE)?;
+        file.write_all(first)?;
+        if fs::try_lock_ofd(&file)? { Ok(file) } else { Err(std::io::ErrorKind::WouldBlock.into()) }
+    };
+    let made = make_process().and_then(|file| {
+        crate::fork::remember(&file);
+        match fs::create_new(folder, process_file::SCHEMAS_FILE) {
+            Ok(schemas) => Ok((file, schemas)),
+            Err(e) => {
+                // Its number may be somebody else's soon, which a forked child must not close.
+                crate::fork::forget(&file);
+                Err(e)
+            }
+        }
+    });
+    if made.is_err() {
+        let _ = fs::unlink_at(folder, process_file::PROCESS_FILE);
+    }
+    made
+}
+
 impl State {
     /// Makes the ring folder and its files. No thread yet.
     pub(crate) fn create(
@@ -181,15 +205,12 @@ impl State {
         };
         // A process that ends removes the root if nobody else is in it: then once more.
         let folder = make().or_else(|_| make())?;
-        let at = |e: std::io::Error| StateError::folder(&ring_folder, e);
-        let mut file = fs::create_new(&folder, process_file::PROCESS_FILE).map_err(at)?;
-        file.write_all(&ProcessFile { identity: identity.clone(), points: points.clone() }.encode())
-            .map_err(at)?;
-        if !fs::try_lock_ofd(&file).map_err(at)? {
-            return Err(at(std::io::ErrorKind::WouldBlock.into()));
-        }
-        crate::fork::remember(&file);
-        let schemas_file = fs::create_new(&folder, process_file::SCHEMAS_FILE).map_err(at)?;
+        let first = ProcessFile { identity: identity.clone(), points: points.clone() }.encode();
+        let (file, schemas_file) = make_files(&folder, &first).map_err(|e| {
+            // Nothing is left: the next try has a folder of another name.
+            let _ = std::fs::remove_dir(&ring_folder);
+            StateError::folder(&ring_folder, e)
+        })?;
         let second = clock::sample(0);
         points.push(second);
         let state = Self {
@@ -412,9 +433,16 @@ impl State {
         crate::fork::forget(&self.process.lock().file);
     }
 
-    /// Leaves the ring folder for salvage: something in it could not be written to a segment.
-    pub(crate) fn keep_folder(&self) {
-        std::mem::forget(std::mem::take(&mut *self.rings.lock()));
+    /// Leaves the ring folder for salvage: something in it could not be written to a segment. `quiet` as above: what is
+    /// mapped no more is gone when who salvages it removes the files.
+    pub(crate) fn keep_folder(&self, quiet: bool) {
+        for ring in self.rings.lock().drain(..) {
+            if quiet {
+                ring.unmap_after_quiesce();
+            } else {
+                std::mem::forget(ring);
+            }
+        }
         crate::fork::forget(&self.process.lock().file);
     }
 
@@ -524,6 +552,31 @@ mod tests {
         assert!(matches!(served.outcome(7), Some(Ok(()))));
         served.error = Some("given up".into());
         assert!(matches!(served.outcome(7), Some(Err(FlushError::Io { .. }))));
+    }
+
+    #[test]
+    fn of_a_ring_folder_that_cannot_be_made_whole_nothing_is_left() {
+        if std::env::var_os("TRACEWELL_TEST_HALF").is_none() {
+            // In a process of its own, where no other test opens files.
+            let name = "state::tests::of_a_ring_folder_that_cannot_be_made_whole_nothing_is_left";
+            let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+            let ended = alone.args(["--exact", name]).env("TRACEWELL_TEST_HALF", "1").output().unwrap();
+            let is_run = String::from_utf8_lossy(&ended.stdout).contains("1 passed");
+            assert!(ended.status.success() && is_run, "{ended:?}");
+            return;
+        }
+        use std::os::fd::AsRawFd;
+        let top = tempfile::tempdir().unwrap();
+        let folder = fs::create_private_dir_all(&top.path().join("rings")).unwrap();
+        fs::create_new(&folder, process_file::SCHEMAS_FILE).unwrap();
+        let next = std::fs::File::open("/dev/null").unwrap().as_raw_fd();
+        assert_eq!(make_files(&folder, b"first").unwrap_err().kind(), std::io::ErrorKind::AlreadyExists);
+        assert!(!crate::fork::is_remembered(next), "a forked child would close what has this number next");
+        assert_eq!(fs::names_in(&folder).unwrap(), [process_file::SCHEMAS_FILE]);
+        let other = fs::create_private_dir_all(&top.path().join("others")).unwrap();
+        let (file, _schemas) = make_files(&other, b"first").unwrap();
+        assert!(crate::fork::is_remembered(file.as_raw_fd()));
+        crate::fork::forget(&file);
     }
 
     #[test]

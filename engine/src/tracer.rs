@@ -222,6 +222,9 @@ impl Tracer {
     }
 
     /// Ends tracing for this component: drains, seals the segment, removes the rings. Later emits do nothing.
+    ///
+    /// Returns after at most 10 s, also if the disk does not answer: then what is in no segment yet stays in the rings, from
+    /// where the reader has it, and is still written while the process lives.
     pub fn shutdown(&self) {
         self.inner.ended.store(true, Ordering::Release);
         self.inner.end_session();

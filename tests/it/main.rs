@@ -12,4 +12,5 @@ mod off;
 mod scenes;
 mod session;
 mod signals;
+mod stuck;
 mod switch;

@@ -135,6 +135,7 @@ impl Read {
 }
 
 /// What the helper said.
+#[derive(Debug)]
 pub(crate) struct Said {
     pub(crate) numbers: BTreeMap<String, u64>,
     pub(crate) status: std::process::ExitStatus,

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracewell_schema::format::record::LossReason;
 
@@ -23,6 +23,11 @@ use crate::{boot, drain, emit};
 static TRACERS: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
 /// After a failed attempt to begin a session, the next one waits this long.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long the end of a tracer waits for its sessions to be in their segments.
+const LAST_WAIT: Duration = Duration::from_secs(10);
+/// Most ended sessions that are not in their segments yet; each has its rings and threads. While there are as many, none
+/// begins.
+const MOST_CLOSING: usize = 8;
 
 #[derive(Debug)]
 pub(crate) struct Inner {
@@ -120,6 +125,12 @@ impl Inner {
             return None;
         }
         self.ring_failed.store(false, Ordering::Relaxed);
+        if session.closing.iter().filter(|s| !s.is_closed()).count() >= MOST_CLOSING {
+            wait(RETRY);
+            self.ring_failed.store(true, Ordering::Relaxed);
+            control.set_slot_failed(libc::EBUSY);
+            return refuse(LossReason::NoRing);
+        }
         let page = match control.snapshot() {
             Ok(page) => page,
             Err(why) => {
@@ -262,23 +273,30 @@ impl Inner {
         drop::<Vec<_>>(closed);
     }
 
-    /// Stops the drain and waits for it.
+    /// Stops the drains and waits for them, but not for a disk that does not answer: what is not in a segment then is in the
+    /// rings, and the drains go on as long as the process lives.
     pub(super) fn end_session(&self) {
         if !self.is_own_process() {
             return;
         }
-        let (state, drains) = {
+        let (states, drains) = {
+            // What is allocated under this lock may emit (an allocator that does), and the first emit takes the lock.
+            let _refusal = Refusal::enter();
             let mut session = self.state.lock();
-            (session.state.clone(), std::mem::take(&mut session.drains))
+            let ended = session.closing.iter().cloned();
+            let states: Vec<_> = ended.chain(session.state.clone()).collect();
+            (states, std::mem::take(&mut session.drains))
         };
-        if let Some(state) = state {
+        for state in states {
+            // Also of those that have ended, and try to write for as long as it takes.
             state.stop.store(true, Ordering::Release);
             state.waker.wake();
         }
+        let deadline = Instant::now() + LAST_WAIT;
         for drain in drains {
             // The last owner may be the drain itself.
             if !drain.is_current() {
-                let _ = drain.join();
+                drain.join_until(deadline);
             }
         }
     }

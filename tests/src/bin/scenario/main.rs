@@ -9,6 +9,7 @@ mod forks;
 mod loads;
 mod nested;
 mod signals;
+mod stuck;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -110,6 +111,7 @@ fn main() {
         "signal" => signals::run(case, &stage),
         "nested" => nested::run(case, &stage),
         "load" => loads::run(case, &stage),
+        "stuck" => stuck::run(case, &stage),
         other => panic!("no group {other}"),
     }
     say("done", 1);

@@ -2,13 +2,14 @@
 //!
 //! Only files with names of our grammar that begin as segments do, by descriptors of private folders, so that no link
 //! leads elsewhere; never the newest, nor one that a living process writes or is about to seal; and a bounded number a pass, so that a
-//! clock that jumps cannot delete everything at once.
+//! clock that jumps cannot delete everything at once. After it has jumped nothing goes by age while the process lives.
 
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::fs::{AtFlags, FileType, Stat};
@@ -23,6 +24,8 @@ pub const KEEP_FILE: &str = "keep";
 const AT_ONCE: usize = 16;
 /// An empty folder or an unsealed segment younger than this is left alone: someone may be about to write.
 const QUIET: Duration = Duration::from_secs(3600);
+/// Beyond what a clock is corrected by in ordinary operation: then it was wrong, and so is every age by it.
+const JUMP: i64 = 3_600_000_000_000;
 /// As long a living process may take to seal a segment after it began the next one.
 const SEALING: Duration = Duration::from_secs(60);
 
@@ -69,6 +72,30 @@ fn stat_of(dir: impl AsFd, name: &str) -> Option<Stat> {
 fn modified(stat: &Stat) -> i64 {
     let ns = i128::from(stat.st_mtime) * 1_000_000_000 + i128::from(stat.st_mtime_nsec);
     i64::try_from(ns).unwrap_or(i64::MAX)
+}
+
+/// What the wall clock shows, less the time since the computer started, in ns: the same but for corrections.
+fn clock_offset() -> i64 {
+    boot::realtime_ns().wrapping_sub(i64::try_from(boot::boottime_ns()).unwrap_or(i64::MAX))
+}
+
+/// The clock offset when this process first asked.
+fn first_clock_offset() -> i64 {
+    static FIRST: OnceLock<i64> = OnceLock::new();
+    *FIRST.get_or_init(clock_offset)
+}
+
+/// Begins to watch for jumps of the wall clock.
+pub(crate) fn watch_clock() {
+    first_clock_offset();
+}
+
+impl Limits {
+    /// Those that hold after the wall clock was set from one offset to another: after a jump no age is known.
+    fn after(self, first: i64, now: i64) -> Self {
+        let has_jumped = now.wrapping_sub(first).unsigned_abs() > JUMP.unsigned_abs();
+        Self { max_age: if has_jumped { Duration::ZERO } else { self.max_age }, ..self }
+    }
 }
 
 /// Whether more than `age` has gone by since `time`; a time to come is no age.
@@ -144,6 +171,7 @@ fn may_go(folder: &OwnedFd, found: &Found, now: i64) -> bool {
 /// # Errors
 /// If the folder cannot be read or is not this user's alone.
 pub fn retain(sessions: &Path, limits: &Limits) -> io::Result<Removed> {
+    let limits = limits.after(first_clock_offset(), clock_offset());
     let top = fs::open_private_dir(sessions)?;
     let now = boot::realtime_ns();
     let mut removed = Removed::default();
@@ -174,7 +202,7 @@ pub fn retain(sessions: &Path, limits: &Limits) -> io::Result<Removed> {
     };
     if let Some(newest) = all.iter().rposition(is_sealed) {
         let kept = all.remove(newest);
-        removed = delete(&top, &all, kept.len, limits, now, &mut empty);
+        removed = delete(&top, &all, kept.len, &limits, now, &mut empty);
     }
     for name in empty.iter().filter(|name| Some(*name) != newest_session.as_ref()).take(AT_ONCE) {
         // Fails, as it should, if something is in it.
@@ -331,6 +359,17 @@ mod tests {
         assert_eq!(counts, [16, 16, 8, 0]);
         assert!(is_older(0, 2_000_000_000, Duration::from_secs(1)));
         assert!(!is_older(i64::MAX, 0, Duration::ZERO), "a time to come is no age");
+    }
+
+    #[test]
+    fn after_the_clock_has_jumped_nothing_goes_by_age() {
+        let limits = Limits { max_total: 7, max_age: Duration::from_secs(9) };
+        let hour = 3_600_000_000_000;
+        for (now, max_age) in [(0, 9), (hour, 9), (-hour, 9), (hour + 1, 0), (-hour - 1, 0), (i64::MIN, 0)] {
+            let left = limits.after(0, now);
+            assert_eq!((left.max_total, left.max_age), (7, Duration::from_secs(max_age)), "{now}");
+        }
+        assert!((clock_offset() - first_clock_offset()).abs() < JUMP, "a clock that runs does not jump");
     }
 
     #[test]

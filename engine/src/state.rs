@@ -176,6 +176,7 @@ impl State {
     ) -> Result<Self, StateError> {
         clock::init();
         clock::publish();
+        crate::retention::watch_clock();
         let stamp = Stamp::of(config.clock);
         let mut points = vec![clock::sample(0)];
         let identity = ProcessIdentity {

@@ -112,6 +112,7 @@ enum Test {
 }
 
 fn main() -> ExitCode {
+    tracewell_tests::end_with_the_tracers_threads();
     let outcome = match Args::parse().test {
         Test::Access(args) => access::run(&args),
         Test::AccessAttacker(args) => access::attack(&args),

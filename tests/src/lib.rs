@@ -6,6 +6,19 @@ use tracewell::Event;
 use tracewell::control::{Control, EnableRequest, SessionInfo};
 use tracewell::dirs::Dirs;
 
+/// From now on a panic of one of the tracer's own threads ends this process, where it would otherwise be no more than
+/// losses that are counted.
+pub fn end_with_the_tracers_threads() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        before(info);
+        let name = std::fs::read_to_string("/proc/thread-self/comm").unwrap_or_default();
+        if name.starts_with("tracewell-") {
+            std::process::abort();
+        }
+    }));
+}
+
 /// A numbered event whose text can be computed from its number, so that every byte can be checked.
 #[derive(Event, Clone, Copy, Debug)]
 #[event(name = "custom.numbered", category = "custom", level = "info", text = "{number} of {lane}")]

@@ -142,6 +142,7 @@ impl Stage {
 }
 
 fn main() {
+    tracewell_tests::end_with_the_tracers_threads();
     let args: Vec<String> = std::env::args().collect();
     let [_, scene, base, oracle, seed, amount] = &args[..] else {
         panic!("usage: threaded SCENE DIR ORACLE SEED AMOUNT")

@@ -18,6 +18,7 @@ impl sample::Visitor for Emit<'_> {
 }
 
 fn main() {
+    tracewell_tests::end_with_the_tracers_threads();
     let args: Vec<String> = std::env::args().collect();
     let number = |i: usize| args[i].parse::<u64>().expect("a number");
     let tracer = Tracer::builder("recorder").dir(&args[1]).ring_size(number(3)).attach().expect("attached");

@@ -100,6 +100,7 @@ impl Stage {
 }
 
 fn main() {
+    tracewell_tests::end_with_the_tracers_threads();
     let args: Vec<String> = std::env::args().collect();
     let base = PathBuf::from(&args[2]);
     let dirs = Dirs::resolve(Some(Path::new(&base))).expect("a directory");

@@ -152,9 +152,78 @@ pub(crate) fn sample(epoch: u32) -> ClockPoint {
     best
 }
 
+/// Numbers the spans between which no time may be interpolated: the wall clock was set, or the computer slept.
+#[derive(Debug)]
+pub(crate) struct Epochs {
+    last: ClockPoint,
+    /// Time that the computer has slept, ns.
+    asleep: u64,
+}
+
+/// Differences that come from reading clocks one after the other, or that are no worse than a bound of error.
+const SAME: u64 = 1_000_000;
+
+impl Epochs {
+    pub(crate) fn new(first: ClockPoint) -> Self {
+        Self { last: first, asleep: asleep() }
+    }
+
+    /// Ties ticks to UTC and boot time now.
+    pub(crate) fn sample(&mut self) -> ClockPoint {
+        self.number(sample(self.last.epoch), asleep())
+    }
+
+    fn number(&mut self, mut point: ClockPoint, asleep: u64) -> ClockPoint {
+        // Corrections by degrees change both clocks alike.
+        let offset = |p: &ClockPoint| i128::from(p.time) - i128::from(p.boottime);
+        let set_by = (offset(&point) - offset(&self.last)).unsigned_abs();
+        let same = u128::from(SAME) + u128::from(point.error) + u128::from(self.last.error);
+        if set_by > same || asleep.abs_diff(self.asleep) > SAME {
+            point.epoch = self.last.epoch.wrapping_add(1);
+        }
+        (self.last, self.asleep) = (point, asleep);
+        point
+    }
+}
+
+/// Boot time goes on while the computer sleeps, the monotonic clock does not. The best of five readings.
+fn asleep() -> u64 {
+    let readings = (0..5).map(|_| {
+        let before = nanoseconds(ClockId::Monotonic);
+        let boottime = nanoseconds(ClockId::Boottime);
+        let after = nanoseconds(ClockId::Monotonic);
+        (after - before, boottime.saturating_sub(before))
+    });
+    readings.min().map_or(0, |(_, asleep)| asleep)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wall_clock_that_is_set_and_a_sleep_begin_an_epoch_and_nothing_else_does() {
+        let second = 1_000_000_000;
+        let at = |n: u64, ahead: i64| ClockPoint {
+            ticks: n * 7,
+            time: n as i64 + ahead,
+            boottime: n,
+            error: 900,
+            epoch: 0,
+        };
+        let mut epochs = Epochs { last: at(0, 0), asleep: 5 };
+        let mut epoch = |point: ClockPoint, asleep| {
+            let last = epochs.last.epoch;
+            epochs.number(ClockPoint { epoch: last, ..point }, asleep).epoch
+        };
+        assert_eq!(epoch(at(second, 400_000), 300_000), 0, "within what reading them takes");
+        assert_eq!(epoch(at(2 * second, -3_600_000_000_000), 5), 1, "set back by an hour");
+        assert_eq!(epoch(at(3 * second, -3_600_000_000_000), 5), 1);
+        assert_eq!(epoch(at(90 * second, -3_600_000_000_000), 80 * second), 2, "asleep for eighty seconds");
+        assert_eq!(epoch(at(91 * second, 0), 80 * second), 3, "set right");
+        let mut real = Epochs::new(sample(0));
+        assert!((0..50).all(|_| real.sample().epoch == 0));
+    }
 
     #[test]
     fn ticks_advance_and_a_sample_is_bounded() {

@@ -237,7 +237,7 @@ impl<'a> Drain<'a> {
             if now >= self.next_clock && (is_stale || now >= self.next_clock + QUIET_CLOCK_PERIOD) {
                 self.next_clock = now + CLOCK_PERIOD;
                 is_stale = false;
-                self.state.add_clock_point(clock::sample(0));
+                self.state.add_clock_point();
                 self.send(Job::Clock);
             }
             self.look_around();
@@ -435,7 +435,7 @@ impl<'a> Drain<'a> {
             inner.retire_epoch(self.state.epoch);
         }
         let quiet = self.state.quiesce();
-        self.state.add_clock_point(clock::sample(0));
+        self.state.add_clock_point();
         self.pass(true);
         self.send(Job::Clock);
         self.send(Job::Close);

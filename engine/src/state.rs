@@ -94,6 +94,7 @@ struct ProcessClock {
     file: File,
     slot: usize,
     points: Vec<ClockPoint>,
+    epochs: clock::Epochs,
 }
 
 #[derive(Debug)]
@@ -178,7 +179,7 @@ impl State {
         clock::publish();
         crate::retention::watch_clock();
         let stamp = Stamp::of(config.clock);
-        let mut points = vec![clock::sample(0)];
+        let point = clock::sample(0);
         let identity = ProcessIdentity {
             process_uuid: uuid::random(),
             boot_id: control.boot_id,
@@ -206,14 +207,12 @@ impl State {
         };
         // A process that ends removes the root if nobody else is in it: then once more.
         let folder = make().or_else(|_| make())?;
-        let first = ProcessFile { identity: identity.clone(), points: points.clone() }.encode();
+        let first = ProcessFile { identity: identity.clone(), points: vec![point] }.encode();
         let (file, schemas_file) = make_files(&folder, &first).map_err(|e| {
             // Nothing is left: the next try has a folder of another name.
             let _ = std::fs::remove_dir(&ring_folder);
             StateError::folder(&ring_folder, e)
         })?;
-        let second = clock::sample(0);
-        points.push(second);
         let state = Self {
             epoch: NEXT_EPOCH.fetch_add(1, Ordering::Relaxed),
             stamp,
@@ -222,7 +221,12 @@ impl State {
             control,
             session_folder,
             folder,
-            process: Mutex::new(ProcessClock { file, slot: 1, points: points[..1].to_vec() }),
+            process: Mutex::new(ProcessClock {
+                file,
+                slot: 1,
+                points: vec![point],
+                epochs: clock::Epochs::new(point),
+            }),
             schemas_file: Mutex::new(SchemasFile { file: schemas_file, len: 0 }),
             schemas: Mutex::new(Vec::new()),
             events: (0..EVENT_TABLE).map(|_| AtomicU8::new(UNKNOWN)).collect(),
@@ -240,7 +244,7 @@ impl State {
             stats: crate::stats::Counters::default(),
             ring_folder,
         };
-        state.add_clock_point(second);
+        state.add_clock_point();
         Ok(state)
     }
 
@@ -377,9 +381,10 @@ impl State {
         }
     }
 
-    /// Keeps a clock point for the next segment and in the ring folder, from where a killed process is dated.
-    pub(crate) fn add_clock_point(&self, point: ClockPoint) {
+    /// Takes a clock point, and keeps it for the next segment and in the ring folder, from where a killed process is dated.
+    pub(crate) fn add_clock_point(&self) {
         let mut process = self.process.lock();
+        let point = process.epochs.sample();
         process.points.push(point);
         let slot = process.slot;
         // Slots 0 and 1 keep the first two points for good; the others go round.

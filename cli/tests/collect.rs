@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use support::{Place, Ran, list};
 use tracewell_schema::format::process::{self, ProcessFile};
-use tracewell_schema::format::ring::{self as layout, PAGE};
+use tracewell_schema::format::ring::{self as layout, PAGE, RingHeader};
 
 /// A component that emits, in a ring folder of its own.
 struct Component {
@@ -277,6 +277,24 @@ fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     std::fs::write(path, bytes).unwrap();
 }
 
+/// The first ring file of a folder.
+fn ring_of(folder: &Path) -> PathBuf {
+    let mut all = list(folder);
+    all.retain(|p| p.file_name().unwrap().to_str().unwrap().starts_with("ring-"));
+    all.remove(0)
+}
+
+/// Runs it once within a limit that `ulimit` sets; what it says, as JSON.
+fn collect_within(place: &Place, limit: &str, code: i32) -> Vec<Value> {
+    let mut command = Command::new("sh");
+    let script = format!("ulimit {limit}; exec \"$0\" collect --once --json");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_tracewell")]).current_dir(place.path(""));
+    command.env("TRACEWELL_DIR", place.base()).env("TRACEWELL_RING_DIR", place.path("rings"));
+    let ran = Ran::from(command.output().unwrap());
+    assert_eq!(ran.code, code, "{ran:?}");
+    lines(&ran.stdout)
+}
+
 /// Rewrites who a process file says that it is of.
 fn change_identity(folder: &Path, with: impl FnOnce(&mut process::ProcessIdentity)) {
     change(&folder.join("process"), |bytes| {
@@ -372,25 +390,20 @@ fn what_makes_no_sense_stays_and_the_rest_is_adopted() {
     std::fs::write(&secret, "mine").unwrap();
     let honest = killed(&place).1;
     let folders: Vec<_> = (0..8).map(|_| killed(&place).1).collect();
-    let ring = |folder: &Path| {
-        let mut all = list(folder);
-        all.retain(|p| p.file_name().unwrap().to_str().unwrap().starts_with("ring-"));
-        all.remove(0)
-    };
     let word = |bytes: &mut Vec<u8>, at: usize, value: u64| {
         bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
     };
-    change(&ring(&folders[0]), |bytes| bytes[50] ^= 1);
-    change(&ring(&folders[1]), |bytes| bytes.truncate(PAGE + 100));
-    change(&ring(&folders[2]), |bytes| word(bytes, layout::HEAD, u64::MAX));
+    change(&ring_of(&folders[0]), |bytes| bytes[50] ^= 1);
+    change(&ring_of(&folders[1]), |bytes| bytes.truncate(PAGE + 100));
+    change(&ring_of(&folders[2]), |bytes| word(bytes, layout::HEAD, u64::MAX));
     // Records that are none: the ring's bytes are of another process.
-    change(&ring(&folders[3]), |bytes| bytes[PAGE..].fill(0xa5));
+    change(&ring_of(&folders[3]), |bytes| bytes[PAGE..].fill(0xa5));
     let replace = |path: PathBuf, with: &dyn Fn(&Path)| {
         std::fs::remove_file(&path).unwrap();
         with(&path);
     };
-    replace(ring(&folders[4]), &|path| symlink(&secret, path).unwrap());
-    replace(ring(&folders[5]), &|path| {
+    replace(ring_of(&folders[4]), &|path| symlink(&secret, path).unwrap());
+    replace(ring_of(&folders[5]), &|path| {
         let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
         rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
     });
@@ -415,6 +428,43 @@ fn what_makes_no_sense_stays_and_the_rest_is_adopted() {
     assert_eq!(place.segments(), segments);
     place.run(&["disable"]).ok();
     std::fs::remove_dir_all(place.ring_root()).unwrap();
+}
+
+#[test]
+fn a_process_with_more_rings_than_files_may_be_open_is_adopted_whole() {
+    const MORE: u32 = 60;
+    let place = enabled();
+    let (_, folder) = killed(&place);
+    let bytes = std::fs::read(ring_of(&folder)).unwrap();
+    let mut header = RingHeader::decode(&bytes[..PAGE]).unwrap();
+    let used = bytes.iter().rposition(|b| *b != 0).unwrap() + 1;
+    let dir = tracewell::fs::open_private_dir(&folder).unwrap();
+    for number in 0..MORE {
+        header.info.ring = 1000 + number;
+        let mut file = tracewell::fs::create_new(&dir, &format!("ring-{}", 1000 + number)).unwrap();
+        file.write_all(&header.encode()).unwrap();
+        file.write_all(&bytes[PAGE..used]).unwrap();
+        file.set_len(bytes.len() as u64).unwrap();
+    }
+    let before = read(&place);
+    let said = collect_within(&place, "-n 24", 0);
+    assert_eq!((said.len(), &said[0]["adopted"]["removed"]), (1, &true.into()), "{said:?}");
+    assert!(!folder.exists());
+    let after = read(&place);
+    assert_same(&before.stdout, &after.stdout);
+    assert_eq!(after.code, 0, "{}", after.stderr);
+    // With none left it says what is missing, and changes nothing.
+    let (_, folder) = killed(&place);
+    let before = read(&place);
+    let script = "ulimit -n 6; exec \"$0\" collect --once";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_tracewell")]).current_dir(place.path(""));
+    command.env("TRACEWELL_DIR", place.base()).env("TRACEWELL_RING_DIR", place.path("rings"));
+    Ran::from(command.output().unwrap()).error(&["Too many open files", "ulimit -n"]);
+    assert!(folder.exists());
+    assert_same(&before.stdout, &read(&place).stdout);
+    collect(&place, 0);
+    finish(&place);
 }
 
 #[test]

@@ -27,6 +27,7 @@ use rustix::fs::{AtFlags, FlockOperation};
 use tracewell_schema::format::hex;
 use tracewell_schema::format::process::{PROCESS_FILE, ProcessFile, SCHEMAS_FILE};
 
+use self::dead::Fault;
 use crate::control::{Control, EnableRequest, RingRoots};
 use crate::dirs::{Dirs, is_session_name, session_name};
 use crate::settings::Settings;
@@ -302,7 +303,7 @@ impl Candidate<'_> {
     fn move_rings(
         &self,
         process: &ProcessFile,
-        folder: &dead::Folder,
+        folder: &dead::Folder<'_>,
         result: &mut Adopted,
         damage: &mut Vec<String>,
         must_stop: &mut dyn FnMut() -> bool,
@@ -315,12 +316,20 @@ impl Candidate<'_> {
         let session = fs::create_private_dir_at(&sessions, name)?;
         fs::sync_way(&result.session)?;
         let bytes = self.place.segment_bytes;
-        let written = write::write(&session, process, folder, result.is_unverified, bytes, must_stop)?;
+        let mut written = write::write(&session, process, folder, result.is_unverified, bytes, must_stop)?;
         // From here on everything is safe in segments; a kill leaves it twice.
-        for (ring, at) in folder.rings.iter().zip(&written.rings) {
-            ring.release(at.to, at.sequence)?;
+        for (ring, at) in folder.rings.iter().zip(&mut written.rings) {
+            let file = match folder.open(ring) {
+                Ok(file) => file,
+                Err(Fault::Damage(what)) => {
+                    at.damage.get_or_insert_with(|| format!("{}: {what}", ring.name));
+                    continue;
+                }
+                Err(Fault::Lack(e)) => return Err(e),
+            };
+            file.release(at.to, at.sequence)?;
             if at.damage.is_none() {
-                ring.set_free()?;
+                file.set_free()?;
                 result.lost += ring.header.lost.iter().fold(0_u64, |sum, n| sum.saturating_add(*n));
             }
         }
@@ -401,3 +410,6 @@ fn age_of(stat: &rustix::fs::Stat) -> Duration {
     let age = i128::from(boot::realtime_ns()) - changed;
     Duration::from_nanos(u64::try_from(age).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,7 @@ use tracewell_schema::format::ring::{RingCounters, RingHeader};
 use tracewell_schema::format::segment::{self, SegmentHeader, parse_file_name};
 use tracewell_schema::{DecodeError, Schema};
 
-use super::dead::{Folder, Part};
+use super::dead::{Fault, Folder, Part};
 use crate::fs;
 use crate::segment::{Context, Rotation, SegmentWriter};
 use crate::storage::Storage;
@@ -128,7 +128,7 @@ pub(super) struct Outcome {
 pub(super) fn write(
     session: &OwnedFd,
     process: &ProcessFile,
-    folder: &Folder,
+    folder: &Folder<'_>,
     is_unverified: bool,
     segment_bytes: u64,
     must_stop: &mut dyn FnMut() -> bool,
@@ -163,7 +163,7 @@ fn fill(
     writer: &mut SegmentWriter<Place<'_>>,
     result: &mut Outcome,
     process: &ProcessFile,
-    folder: &Folder,
+    folder: &Folder<'_>,
     before: &Before,
     must_stop: &mut dyn FnMut() -> bool,
 ) -> io::Result<()> {
@@ -183,13 +183,26 @@ fn fill(
         let sequence = before.sequence_at(info.ring, *tail).unwrap_or(ring.header.sequence_at_tail);
         let mut at = Written { to: *tail, sequence, damage: None };
         let mut lost = 0_u64;
+        let file = match folder.open(ring) {
+            Ok(file) => file,
+            Err(Fault::Damage(what)) => {
+                at.damage = Some(format!("{}: {what}", ring.name));
+                result.rings.push(at);
+                continue;
+            }
+            Err(Fault::Lack(e)) => return Err(e),
+        };
         while at.to < *head {
             if must_stop() {
                 return Err(io::ErrorKind::Interrupted.into());
             }
-            if let Err(what) = ring.part(at.to, &mut part) {
-                at.damage = Some(format!("{}: {what}", ring.name));
-                break;
+            match file.part(at.to, &mut part) {
+                Ok(()) => {}
+                Err(Fault::Damage(what)) => {
+                    at.damage = Some(format!("{}: {what}", ring.name));
+                    break;
+                }
+                Err(Fault::Lack(e)) => return Err(e),
             }
             let to = at.to + part.raw.len() as u64;
             lost = lost.saturating_add(part.lost);

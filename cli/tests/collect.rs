@@ -468,6 +468,24 @@ fn a_process_with_more_rings_than_files_may_be_open_is_adopted_whole() {
 }
 
 #[test]
+fn a_process_file_that_was_never_written_is_no_damage() {
+    let place = enabled();
+    let (_, folder) = killed(&place);
+    for path in list(&folder) {
+        if path.file_name().unwrap() != "process" {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    // As it is when its process is killed, or memory is full, before it writes: its process may be about to.
+    change(&folder.join("process"), Vec::clear);
+    let said = collect(&place, 0);
+    assert_eq!(said[0]["left"]["why"], "being_made", "{said:?}");
+    assert!(folder.join("process").exists());
+    place.run(&["disable"]).ok();
+    std::fs::remove_dir_all(place.ring_root()).unwrap();
+}
+
+#[test]
 fn who_reads_keeps_the_rings() {
     let place = enabled();
     let (_, folder) = killed(&place);

@@ -36,6 +36,10 @@ use crate::{boot, fs, retention};
 /// A folder without anything but its process file is left alone for so long: its process may be about to go on.
 const YOUNG: Duration = Duration::from_secs(10);
 
+/// A process file without content is left alone for so long: for a living process the way from making it to writing it is
+/// short, and what is in the folder does not say which process that is.
+const BEGUN: Duration = Duration::from_secs(60);
+
 /// A process whose rings were adopted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -102,6 +106,9 @@ pub struct Pass {
     pub adopted: Vec<Adopted>,
     /// What is still there.
     pub left: Vec<Left>,
+    /// Folders of processes that ended, or had no room, when they had made no more than an empty process file: nothing
+    /// was ever recorded into them. They are gone.
+    pub begun: Vec<PathBuf>,
     /// Places of rings that cannot be looked at, and why.
     pub refused: Vec<(PathBuf, io::Error)>,
 }
@@ -156,6 +163,8 @@ struct Place<'a> {
     limits: retention::Limits,
     /// The session that is on, by its id, and when it was enabled.
     current: Option<([u8; 16], i64)>,
+    /// [`BEGUN`].
+    begun: Duration,
 }
 
 impl<'a> Place<'a> {
@@ -178,6 +187,7 @@ impl<'a> Place<'a> {
             segment_bytes: segment_bytes.max(64 << 10),
             limits: retention::Limits { max_total, max_age },
             current: page.map(|page| (page.session_id, page.enabled_at)),
+            begun: BEGUN,
         })
     }
 
@@ -211,6 +221,14 @@ struct Taken {
     file: File,
 }
 
+/// How a folder went.
+enum Gone {
+    /// Its process was told of, or there was nothing to tell.
+    Told,
+    /// It was only begun: [`Pass::begun`].
+    Begun,
+}
+
 impl Candidate<'_> {
     fn path(&self) -> PathBuf {
         self.root_path.join(self.name)
@@ -222,7 +240,11 @@ impl Candidate<'_> {
         let done = self.try_adopt(&mut process, &mut adopted, must_stop);
         pass.adopted.extend(adopted);
         let why = match done {
-            Ok(()) => return,
+            Ok(Gone::Told) => return,
+            Ok(Gone::Begun) => {
+                pass.begun.push(self.path());
+                return;
+            }
             // Its process, or another collector, has removed it meanwhile.
             Err(Why::Failed(e))
                 if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::Interrupted) =>
@@ -239,14 +261,17 @@ impl Candidate<'_> {
         process: &mut Option<(String, u32)>,
         adopted: &mut Option<Adopted>,
         must_stop: &mut dyn FnMut() -> bool,
-    ) -> Result<(), Why> {
+    ) -> Result<Gone, Why> {
         let folder = fs::open_private_dir_at(self.root, self.name)?;
         let file = match fs::open_existing(&folder, PROCESS_FILE, true) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return self.remove_shell(&folder),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return self.remove_shell(&folder).map(|()| Gone::Told);
+            }
             other => other?,
         };
         let dead = match dead::process(&file) {
             Ok(dead) => dead,
+            Err(_) if file.metadata()?.len() == 0 => return self.remove_begun(folder, file),
             Err(_) if self.may_be_making_it(&file) => return Err(Why::BeingMade),
             Err(what) => return Err(Why::Damaged(vec![format!("{PROCESS_FILE}: {what}")])),
         };
@@ -268,7 +293,7 @@ impl Candidate<'_> {
         }
         // Another had the lock before, and removed everything.
         if rustix::fs::fstat(&file).map_err(io::Error::from)?.st_nlink == 0 {
-            return Ok(());
+            return Ok(Gone::Told);
         }
         let names = fs::names_in(&folder)?;
         let taken = Taken { folder, names, file };
@@ -296,7 +321,7 @@ impl Candidate<'_> {
             // Nothing has changed.
             *adopted = None;
         }
-        done
+        done.map(|()| Gone::Told)
     }
 
     /// Into segments, then out of the rings.
@@ -377,6 +402,31 @@ impl Candidate<'_> {
         }
         // Fails if something is in it now.
         Ok(rustix::fs::unlinkat(self.root, self.name, AtFlags::REMOVEDIR).map_err(io::Error::from)?)
+    }
+
+    /// A folder whose process file has nothing in it: its process was killed, or had no room, before it wrote it.
+    fn remove_begun(&self, folder: OwnedFd, file: File) -> Result<Gone, Why> {
+        // Rings are made long after the process file is written: it was emptied.
+        if fs::names_in(&folder)?.iter().any(|name| dead::is_ring_name(name)) {
+            return Err(Why::Damaged(vec![format!("{PROCESS_FILE}: it is empty, but there are rings")]));
+        }
+        let stat = || rustix::fs::fstat(&file).map_err(io::Error::from);
+        if age_of(&stat()?) < self.place.begun {
+            return Err(Why::BeingMade);
+        }
+        if !fs::try_lock_ofd(&file)? {
+            return Err(Why::Busy);
+        }
+        // Until the lock was ours its process may have gone on, or another collector have removed it.
+        let now = stat()?;
+        if now.st_nlink == 0 {
+            return Ok(Gone::Told);
+        }
+        if now.st_size != 0 {
+            return Err(Why::BeingMade);
+        }
+        let names = fs::names_in(&folder)?;
+        self.remove(&Taken { folder, names, file }).map(|()| Gone::Begun)
     }
 
     fn may_be_making_it(&self, file: &File) -> bool {

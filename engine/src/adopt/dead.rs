@@ -85,7 +85,7 @@ pub(super) struct Part {
 }
 
 /// Whether a name is one of a ring file.
-fn is_ring_name(name: &str) -> bool {
+pub(super) fn is_ring_name(name: &str) -> bool {
     name.strip_prefix("ring-").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
 

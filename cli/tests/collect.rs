@@ -467,6 +467,85 @@ fn a_process_with_more_rings_than_files_may_be_open_is_adopted_whole() {
     finish(&place);
 }
 
+/// Memory that a collector may have, code and stacks included: in KiB, for `ulimit`.
+const MEMORY: u32 = 112 << 10;
+
+/// The first schema of a schemas file, as an item of it.
+fn first_schema(folder: &Path) -> (u16, Vec<u8>) {
+    let bytes = std::fs::read(folder.join("schemas")).unwrap();
+    let (index, blob) = process::SchemaItems::of_file(&bytes).next().unwrap().unwrap();
+    (index, process::encode_schema_item(index, blob))
+}
+
+#[test]
+fn schemas_that_are_told_again_and_again_cost_no_memory() {
+    let place = enabled();
+    let (_, folder) = killed(&place);
+    let before = read(&place);
+    let (_, again) = first_schema(&folder);
+    // As much as a file of schemas can be. And some that are none.
+    let none = process::encode_schema_item(1023, &[]);
+    change(&folder.join("schemas"), |bytes| {
+        for _ in 0..(1 << 20) / none.len() {
+            bytes.extend_from_slice(&none);
+        }
+        while bytes.len() < 64 << 20 {
+            bytes.extend_from_slice(&again);
+        }
+    });
+    let said = collect_within(&place, &format!("-v {MEMORY}"), 3);
+    assert!(said[0]["adopted"]["events"].as_u64().unwrap() > 0, "{said:?}");
+    let why = said[1]["left"]["explanation"].as_str().unwrap();
+    assert!(why.contains("schemas: ") && why.len() < 400, "{why}");
+    let after = read(&place);
+    assert_same(&before.stdout, &after.stdout);
+    place.run(&["disable"]).ok();
+    std::fs::remove_dir_all(place.ring_root()).unwrap();
+}
+
+#[test]
+fn more_schemas_than_a_collector_keeps_are_refused_and_the_rings_stay() {
+    let place = enabled();
+    let (_, folder) = killed(&place);
+    let before = read(&place);
+    // The longest there are: fields with long descriptions.
+    let (_, mut blob) = first_schema(&folder);
+    blob.drain(..10);
+    blob.truncate(2);
+    let text = |out: &mut Vec<u8>, len: u16| {
+        out.extend_from_slice(&len.to_le_bytes());
+        out.resize(out.len() + usize::from(len), b'x');
+    };
+    blob.extend_from_slice(b"\x0acustom.big\x00\x00\x00");
+    text(&mut blob, 4096);
+    text(&mut blob, 4096);
+    blob.push(13);
+    for _ in 0..13 {
+        blob.extend_from_slice(b"\x01f\x01\x01\x00\x00\x00\x00\x00\x00\x00");
+        text(&mut blob, 4096);
+    }
+    tracewell_schema::Schema::parse(&blob).unwrap();
+    change(&folder.join("schemas"), |bytes| {
+        for index in 100..1024 {
+            bytes.extend_from_slice(&process::encode_schema_item(index, &blob));
+        }
+    });
+    let said = collect_within(&place, &format!("-v {MEMORY}"), 3);
+    assert_eq!((said.len(), &said[0]["left"]["why"]), (1, &"damaged".into()), "{said:?}");
+    let why = said[0]["left"]["explanation"].as_str().unwrap();
+    assert!(why.contains("schemas: more than 32 MiB"), "{why}");
+    assert!(folder.exists());
+    assert_same(&before.stdout, &read(&place).stdout);
+    // A process may have many, within reason.
+    change(&folder.join("schemas"), |bytes| {
+        bytes.truncate(31 << 20);
+    });
+    let said = collect_within(&place, &format!("-v {MEMORY}"), 0);
+    assert_eq!(said[0]["adopted"]["removed"], true, "{said:?}");
+    assert_same(&before.stdout, &read(&place).stdout);
+    finish(&place);
+}
+
 #[test]
 fn a_process_file_that_was_never_written_is_no_damage() {
     let place = enabled();

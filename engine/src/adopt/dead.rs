@@ -2,7 +2,7 @@
 //! be a stranger's.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
@@ -20,6 +20,12 @@ use crate::{fs, ring};
 const MAX_RINGS: usize = 16_384;
 /// Longest process file that is read, in bytes.
 const MAX_PROCESS_FILE: u64 = 64 << 10;
+
+/// Most bytes of schemas that are kept: half of what the format allows, and many times what a process has whose events
+/// somebody wrote. A collector has 64 MiB for everything.
+const MAX_SCHEMAS: usize = 32 << 20;
+/// Index, length and checksum before a schema in its file.
+const ITEM_HEAD: usize = 10;
 
 /// A ring that has something to tell. Its file is not kept open: a process may have had more rings than a collector may
 /// have files.
@@ -133,24 +139,51 @@ impl<'a> Folder<'a> {
     }
 
     fn read_schemas(&mut self) -> Result<(), Why> {
-        let most = (MAX_EVENTS * (MAX_SCHEMA + 10)) as u64;
-        let mut bytes = Vec::new();
+        let most = (MAX_EVENTS * (MAX_SCHEMA + ITEM_HEAD)) as u64;
         let read = fs::open_existing(self.dir, SCHEMAS_FILE, false)
-            .and_then(|file| file.take(most).read_to_end(&mut bytes));
-        match read.map_err(Fault::from) {
-            Ok(_) => {}
-            Err(Fault::Damage(what)) => self.damage.push(format!("{SCHEMAS_FILE}: {what}")),
-            // Without them its events would make no sense.
-            Err(Fault::Lack(e)) => return Err(Why::Failed(e)),
-        }
-        // A kill may cut the last item; no record uses it.
-        for (index, blob) in SchemaItems::of_file(&bytes).map_while(Result::ok) {
-            match Schema::parse(blob) {
-                Ok(_) => self.schemas.push((index, blob.to_vec())),
-                Err(e) => self.damage.push(format!("{SCHEMAS_FILE}: {}", e.what)),
+            .map_err(Fault::from)
+            .and_then(|file| self.keep_schemas(BufReader::new(file.take(most))));
+        match read {
+            Ok(kept) if kept <= MAX_SCHEMAS => Ok(()),
+            // Without some of them its events would make no sense: the rings stay.
+            Ok(_) => {
+                let what = format!("{SCHEMAS_FILE}: more than {} MiB of schemas", MAX_SCHEMAS >> 20);
+                Err(Why::Damaged(vec![what]))
             }
+            Err(Fault::Damage(what)) => {
+                self.damage.push(format!("{SCHEMAS_FILE}: {what}"));
+                Ok(())
+            }
+            Err(Fault::Lack(e)) => Err(Why::Failed(e)),
         }
-        Ok(())
+    }
+
+    /// Keeps the first schema of each index, as the reader does, until they are too many. How many bytes it has then.
+    fn keep_schemas(&mut self, mut file: impl Read) -> Result<usize, Fault> {
+        let (mut item, mut known, mut kept) = (Vec::new(), [false; MAX_EVENTS], 0);
+        let (mut first, mut bad) = (None, 0_usize);
+        // A kill may cut the last item; no record uses it.
+        while let Some((index, blob)) = next_schema(&mut file, &mut item)? {
+            let Some(is_known) = known.get_mut(usize::from(index)).filter(|is_known| !**is_known) else {
+                continue;
+            };
+            if let Err(e) = Schema::parse(blob) {
+                first.get_or_insert(e.what);
+                bad += 1;
+                continue;
+            }
+            *is_known = true;
+            kept += blob.len();
+            if kept > MAX_SCHEMAS {
+                break;
+            }
+            self.schemas.push((index, blob.to_vec()));
+        }
+        if let Some(what) = first {
+            let more = if bad == 1 { String::new() } else { format!(", and {} more", bad - 1) };
+            self.damage.push(format!("{SCHEMAS_FILE}: {what}{more}"));
+        }
+        Ok(kept)
     }
 
     /// Opens the file of one of its rings.
@@ -164,6 +197,31 @@ impl<'a> Folder<'a> {
         }
         Ok(OpenRing { header: &ring.header, file })
     }
+}
+
+/// The next item of a schemas file, by itself: the file is a stranger's, and may be long. `None` after the last, and where
+/// an item is cut or is none.
+fn next_schema<'a>(file: &mut impl Read, item: &'a mut Vec<u8>) -> io::Result<Option<(u16, &'a [u8])>> {
+    let mut head = [0; ITEM_HEAD];
+    let is_there = |read: io::Result<()>| match read {
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        other => other.map(|()| true),
+    };
+    if !is_there(file.read_exact(&mut head))? {
+        return Ok(None);
+    }
+    let [_, _, len @ .., _, _, _, _] = head;
+    let len = u32::from_le_bytes(len) as usize;
+    if len > MAX_SCHEMA {
+        return Ok(None);
+    }
+    item.clear();
+    item.extend_from_slice(&head);
+    item.resize(ITEM_HEAD + len, 0);
+    if !is_there(file.read_exact(&mut item[ITEM_HEAD..]))? {
+        return Ok(None);
+    }
+    Ok(SchemaItems::of_file(item).next().and_then(Result::ok))
 }
 
 /// A ring's file, with its device and inode.

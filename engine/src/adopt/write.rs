@@ -17,6 +17,7 @@ use tracewell_schema::format::process::{ProcessFile, encode_schema_payload_item}
 use tracewell_schema::format::record::{Record, Records};
 use tracewell_schema::format::ring::{RingCounters, RingHeader};
 use tracewell_schema::format::segment::{self, SegmentHeader, parse_file_name};
+use tracewell_schema::limits::{MAX_BLOCK_RAW, MAX_SCHEMA};
 use tracewell_schema::{DecodeError, Schema};
 
 use super::dead::{Fault, Folder, Part};
@@ -25,23 +26,28 @@ use crate::segment::{Context, Rotation, SegmentWriter};
 use crate::storage::Storage;
 
 /// What a dead process's segments must tell.
-struct Told {
-    process: ProcessFile,
-    schemas: Vec<(u16, Vec<u8>)>,
+struct Told<'a> {
+    process: &'a ProcessFile,
+    schemas: &'a [(u16, Vec<u8>)],
     counters: Vec<RingCounters>,
 }
 
-impl Context for Told {
+impl Context for Told<'_> {
     fn clock_points(&self) -> Vec<tracewell_schema::format::clock::ClockPoint> {
         self.process.points.clone()
     }
 
+    /// A block of them at a time: all at once would be as much memory again as they are.
     fn schemas(&self, from: usize) -> (Vec<u8>, usize) {
-        let items = self.schemas.iter().skip(from);
-        (
-            items.flat_map(|(index, blob)| encode_schema_payload_item(*index, blob)).collect(),
-            self.schemas.len(),
-        )
+        let (mut items, mut count) = (Vec::new(), from);
+        for (index, blob) in self.schemas.iter().skip(from) {
+            items.extend_from_slice(&encode_schema_payload_item(*index, blob));
+            count += 1;
+            if items.len() + MAX_SCHEMA > MAX_BLOCK_RAW {
+                break;
+            }
+        }
+        (items, count)
     }
 
     fn counters(&self) -> Vec<RingCounters> {
@@ -167,13 +173,11 @@ fn fill(
     before: &Before,
     must_stop: &mut dyn FnMut() -> bool,
 ) -> io::Result<()> {
-    let schemas = folder.schemas.clone();
-    let mut told = Told { process: process.clone(), schemas, counters: Vec::new() };
+    let mut told = Told { process, schemas: &folder.schemas, counters: Vec::new() };
     let mut layouts: HashMap<u16, Layout> = HashMap::new();
     for (index, blob) in &folder.schemas {
         if let Ok(schema) = Schema::parse(blob) {
-            // The first of an index counts, as in the reader.
-            layouts.entry(*index).or_insert_with(|| Layout::of_schema(&schema));
+            layouts.insert(*index, Layout::of_schema(&schema));
         }
     }
     let mut coder = Coder { layouts, ..Coder::default() };

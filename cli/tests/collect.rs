@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use support::{Place, Ran, list};
+use tracewell_schema::format::block::{BlockHeader, BlockKind};
 use tracewell_schema::format::process::{self, ProcessFile};
 use tracewell_schema::format::ring::{self as layout, PAGE, RingHeader};
+use tracewell_schema::format::segment::{self, SegmentHeader};
 
 /// A component that emits, in a ring folder of its own.
 struct Component {
@@ -542,6 +544,35 @@ fn more_schemas_than_a_collector_keeps_are_refused_and_the_rings_stay() {
     });
     let said = collect_within(&place, &format!("-v {MEMORY}"), 0);
     assert_eq!(said[0]["adopted"]["removed"], true, "{said:?}");
+    assert_same(&before.stdout, &read(&place).stdout);
+    finish(&place);
+}
+
+#[test]
+fn segments_of_countless_blocks_cost_no_memory() {
+    const BLOCKS: u64 = 1_000_000;
+    let place = enabled();
+    let (_, folder) = killed(&place);
+    let before = read(&place);
+    // As if the process had sealed one before: blocks without anything in them, each at another place.
+    let session = list(&place.base().join("sessions")).remove(0);
+    let ProcessFile { identity, .. } =
+        ProcessFile::decode(&std::fs::read(folder.join("process")).unwrap()).unwrap();
+    let name = segment::file_name(&identity.component, identity.pid, &identity.process_uuid, 77);
+    let path = session.join(name);
+    let header = SegmentHeader { file_id: [9; 16], identity, sequence: 77, created: 1 };
+    let dir = tracewell::fs::open_private_dir(&session).unwrap();
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let mut file = std::io::BufWriter::new(tracewell::fs::create_new(&dir, name).unwrap());
+    file.write_all(&header.encode()).unwrap();
+    for n in 0..BLOCKS {
+        let block = BlockHeader { ring: 4000, from: n, to: n, ..BlockHeader::meta(BlockKind::Data) };
+        file.write_all(&block.encode()).unwrap();
+    }
+    file.into_inner().unwrap();
+    let said = collect_within(&place, &format!("-v {MEMORY}"), 0);
+    assert_eq!(said[0]["adopted"]["removed"], true, "{said:?}");
+    std::fs::remove_file(&path).unwrap();
     assert_same(&before.stdout, &read(&place).stdout);
     finish(&place);
 }

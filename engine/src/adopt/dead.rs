@@ -247,6 +247,13 @@ fn read_ring(dir: &OwnedFd, name: &str) -> Result<Option<Ring>, Fault> {
     Ok(Some(Ring { name: name.to_owned(), header, file: identity }))
 }
 
+#[cfg(test)]
+impl Ring {
+    pub(super) fn of(header: RingHeader) -> Self {
+        Self { name: String::new(), header, file: (0, 0) }
+    }
+}
+
 impl OpenRing<'_> {
     /// Whole records from position `from` on, as many as a block has; empty at the head.
     ///

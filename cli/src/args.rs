@@ -323,7 +323,7 @@ touched. Without --once it runs until it is interrupted (Ctrl-C, SIGTERM); sever
 Examples:
   tracewell collect --once
   tracewell collect --every 10s        as a service
-  tracewell collect --once --json      for programs: one object a line, `adopted` or `left`
+  tracewell collect --once --json      for programs: one object a line, `adopted`, `removed` or `left`
   tracewell collect os                 what support asks of this computer
 
 Exit codes: 0 done; 2 an error; 3 something makes no sense and was left.")]

@@ -18,6 +18,9 @@ const TICK: Duration = Duration::from_millis(50);
 /// How often a service deletes what is older than it may be.
 const EXPIRY: Duration = Duration::from_secs(3600);
 
+/// Why a folder is gone of which nothing was adopted.
+const ONLY_BEGUN: &str = "its process ended before it could record anything";
+
 /// `tracewell collect`.
 pub(crate) fn collect(dir: Option<&Path>, args: &args::Collect, out: &mut Out) -> Result<u8, Failure> {
     if let Some(args::CollectWhat::Os(what)) = &args.what {
@@ -99,6 +102,16 @@ impl Teller {
                 out.line(adopted_text(adopted))?;
             }
         }
+        for folder in &pass.begun {
+            if self.json {
+                let folder = folder.display().to_string();
+                out.line(
+                    json!({"removed": {"folder": folder, "why": "only_begun", "explanation": ONLY_BEGUN}}),
+                )?;
+            } else {
+                out.line(format_args!("Removed: {} ({ONLY_BEGUN})", safe(folder)))?;
+            }
+        }
         let mut told = HashMap::new();
         for left in &pass.left {
             let code = code(&left.why);
@@ -134,7 +147,8 @@ impl Teller {
             }
         }
         self.told = told;
-        if !self.is_service && !self.json && pass.adopted.is_empty() && pass.left.is_empty() {
+        let is_empty = pass.adopted.is_empty() && pass.begun.is_empty() && pass.left.is_empty();
+        if !self.is_service && !self.json && is_empty {
             out.line("No process left anything in its rings.")?;
         }
         Ok(())

@@ -34,6 +34,9 @@ pub(crate) fn advice(error: &io::Error) -> &'static str {
         // A text of ours, which says it.
         return "";
     }
+    if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) {
+        return "; allow more open files with `ulimit -n`";
+    }
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
             "; choose a directory of this user's own with --dir, or TRACEWELL_DIR"

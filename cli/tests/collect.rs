@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use support::{Place, Ran, list};
+use tracewell_schema::format::block::{BlockHeader, BlockKind};
 use tracewell_schema::format::process::{self, ProcessFile};
-use tracewell_schema::format::ring::{self as layout, PAGE};
+use tracewell_schema::format::ring::{self as layout, PAGE, RingHeader};
+use tracewell_schema::format::segment::{self, SegmentHeader};
 
 /// A component that emits, in a ring folder of its own.
 struct Component {
@@ -277,6 +279,24 @@ fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     std::fs::write(path, bytes).unwrap();
 }
 
+/// The first ring file of a folder.
+fn ring_of(folder: &Path) -> PathBuf {
+    let mut all = list(folder);
+    all.retain(|p| p.file_name().unwrap().to_str().unwrap().starts_with("ring-"));
+    all.remove(0)
+}
+
+/// Runs it once within a limit that `ulimit` sets; what it says, as JSON.
+fn collect_within(place: &Place, limit: &str, code: i32) -> Vec<Value> {
+    let mut command = Command::new("sh");
+    let script = format!("ulimit {limit}; exec \"$0\" collect --once --json");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_tracewell")]).current_dir(place.path(""));
+    command.env("TRACEWELL_DIR", place.base()).env("TRACEWELL_RING_DIR", place.path("rings"));
+    let ran = Ran::from(command.output().unwrap());
+    assert_eq!(ran.code, code, "{ran:?}");
+    lines(&ran.stdout)
+}
+
 /// Rewrites who a process file says that it is of.
 fn change_identity(folder: &Path, with: impl FnOnce(&mut process::ProcessIdentity)) {
     change(&folder.join("process"), |bytes| {
@@ -372,25 +392,20 @@ fn what_makes_no_sense_stays_and_the_rest_is_adopted() {
     std::fs::write(&secret, "mine").unwrap();
     let honest = killed(&place).1;
     let folders: Vec<_> = (0..8).map(|_| killed(&place).1).collect();
-    let ring = |folder: &Path| {
-        let mut all = list(folder);
-        all.retain(|p| p.file_name().unwrap().to_str().unwrap().starts_with("ring-"));
-        all.remove(0)
-    };
     let word = |bytes: &mut Vec<u8>, at: usize, value: u64| {
         bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
     };
-    change(&ring(&folders[0]), |bytes| bytes[50] ^= 1);
-    change(&ring(&folders[1]), |bytes| bytes.truncate(PAGE + 100));
-    change(&ring(&folders[2]), |bytes| word(bytes, layout::HEAD, u64::MAX));
+    change(&ring_of(&folders[0]), |bytes| bytes[50] ^= 1);
+    change(&ring_of(&folders[1]), |bytes| bytes.truncate(PAGE + 100));
+    change(&ring_of(&folders[2]), |bytes| word(bytes, layout::HEAD, u64::MAX));
     // Records that are none: the ring's bytes are of another process.
-    change(&ring(&folders[3]), |bytes| bytes[PAGE..].fill(0xa5));
+    change(&ring_of(&folders[3]), |bytes| bytes[PAGE..].fill(0xa5));
     let replace = |path: PathBuf, with: &dyn Fn(&Path)| {
         std::fs::remove_file(&path).unwrap();
         with(&path);
     };
-    replace(ring(&folders[4]), &|path| symlink(&secret, path).unwrap());
-    replace(ring(&folders[5]), &|path| {
+    replace(ring_of(&folders[4]), &|path| symlink(&secret, path).unwrap());
+    replace(ring_of(&folders[5]), &|path| {
         let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
         rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
     });
@@ -413,6 +428,169 @@ fn what_makes_no_sense_stays_and_the_rest_is_adopted() {
     let again = collect(&place, 3);
     assert!(again.iter().all(|s| s["adopted"].is_null()), "{again:?}");
     assert_eq!(place.segments(), segments);
+    place.run(&["disable"]).ok();
+    std::fs::remove_dir_all(place.ring_root()).unwrap();
+}
+
+#[test]
+fn a_process_with_more_rings_than_files_may_be_open_is_adopted_whole() {
+    const MORE: u32 = 60;
+    let place = enabled();
+    let (_, folder) = killed(&place);
+    let bytes = std::fs::read(ring_of(&folder)).unwrap();
+    let mut header = RingHeader::decode(&bytes[..PAGE]).unwrap();
+    let used = bytes.iter().rposition(|b| *b != 0).unwrap() + 1;
+    let dir = tracewell::fs::open_private_dir(&folder).unwrap();
+    for number in 0..MORE {
+        header.info.ring = 1000 + number;
+        let mut file = tracewell::fs::create_new(&dir, &format!("ring-{}", 1000 + number)).unwrap();
+        file.write_all(&header.encode()).unwrap();
+        file.write_all(&bytes[PAGE..used]).unwrap();
+        file.set_len(bytes.len() as u64).unwrap();
+    }
+    let before = read(&place);
+    let said = collect_within(&place, "-n 24", 0);
+    assert_eq!((said.len(), &said[0]["adopted"]["removed"]), (1, &true.into()), "{said:?}");
+    assert!(!folder.exists());
+    let after = read(&place);
+    assert_same(&before.stdout, &after.stdout);
+    assert_eq!(after.code, 0, "{}", after.stderr);
+    // With none left it says what is missing, and changes nothing.
+    let (_, folder) = killed(&place);
+    let before = read(&place);
+    let script = "ulimit -n 6; exec \"$0\" collect --once";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_tracewell")]).current_dir(place.path(""));
+    command.env("TRACEWELL_DIR", place.base()).env("TRACEWELL_RING_DIR", place.path("rings"));
+    Ran::from(command.output().unwrap()).error(&["Too many open files", "ulimit -n"]);
+    assert!(folder.exists());
+    assert_same(&before.stdout, &read(&place).stdout);
+    collect(&place, 0);
+    finish(&place);
+}
+
+/// Memory that a collector may have, code and stacks included: in KiB, for `ulimit`.
+const MEMORY: u32 = 112 << 10;
+
+/// The first schema of a schemas file, as an item of it.
+fn first_schema(folder: &Path) -> (u16, Vec<u8>) {
+    let bytes = std::fs::read(folder.join("schemas")).unwrap();
+    let (index, blob) = process::SchemaItems::of_file(&bytes).next().unwrap().unwrap();
+    (index, process::encode_schema_item(index, blob))
+}
+
+#[test]
+fn schemas_that_are_told_again_and_again_cost_no_memory() {
+    let place = enabled();
+    let (_, folder) = killed(&place);
+    let before = read(&place);
+    let (_, again) = first_schema(&folder);
+    // As much as a file of schemas can be. And some that are none.
+    let none = process::encode_schema_item(1023, &[]);
+    change(&folder.join("schemas"), |bytes| {
+        for _ in 0..(1 << 20) / none.len() {
+            bytes.extend_from_slice(&none);
+        }
+        while bytes.len() < 64 << 20 {
+            bytes.extend_from_slice(&again);
+        }
+    });
+    let said = collect_within(&place, &format!("-v {MEMORY}"), 3);
+    assert!(said[0]["adopted"]["events"].as_u64().unwrap() > 0, "{said:?}");
+    let why = said[1]["left"]["explanation"].as_str().unwrap();
+    assert!(why.contains("schemas: ") && why.len() < 400, "{why}");
+    let after = read(&place);
+    assert_same(&before.stdout, &after.stdout);
+    place.run(&["disable"]).ok();
+    std::fs::remove_dir_all(place.ring_root()).unwrap();
+}
+
+#[test]
+fn more_schemas_than_a_collector_keeps_are_refused_and_the_rings_stay() {
+    let place = enabled();
+    let (_, folder) = killed(&place);
+    let before = read(&place);
+    // The longest there are: fields with long descriptions.
+    let (_, mut blob) = first_schema(&folder);
+    blob.drain(..10);
+    blob.truncate(2);
+    let text = |out: &mut Vec<u8>, len: u16| {
+        out.extend_from_slice(&len.to_le_bytes());
+        out.resize(out.len() + usize::from(len), b'x');
+    };
+    blob.extend_from_slice(b"\x0acustom.big\x00\x00\x00");
+    text(&mut blob, 4096);
+    text(&mut blob, 4096);
+    blob.push(13);
+    for _ in 0..13 {
+        blob.extend_from_slice(b"\x01f\x01\x01\x00\x00\x00\x00\x00\x00\x00");
+        text(&mut blob, 4096);
+    }
+    tracewell_schema::Schema::parse(&blob).unwrap();
+    change(&folder.join("schemas"), |bytes| {
+        for index in 100..1024 {
+            bytes.extend_from_slice(&process::encode_schema_item(index, &blob));
+        }
+    });
+    let said = collect_within(&place, &format!("-v {MEMORY}"), 3);
+    assert_eq!((said.len(), &said[0]["left"]["why"]), (1, &"damaged".into()), "{said:?}");
+    let why = said[0]["left"]["explanation"].as_str().unwrap();
+    assert!(why.contains("schemas: more than 32 MiB"), "{why}");
+    assert!(folder.exists());
+    assert_same(&before.stdout, &read(&place).stdout);
+    // A process may have many, within reason.
+    change(&folder.join("schemas"), |bytes| {
+        bytes.truncate(31 << 20);
+    });
+    let said = collect_within(&place, &format!("-v {MEMORY}"), 0);
+    assert_eq!(said[0]["adopted"]["removed"], true, "{said:?}");
+    assert_same(&before.stdout, &read(&place).stdout);
+    finish(&place);
+}
+
+#[test]
+fn segments_of_countless_blocks_cost_no_memory() {
+    const BLOCKS: u64 = 1_000_000;
+    let place = enabled();
+    let (_, folder) = killed(&place);
+    let before = read(&place);
+    // As if the process had sealed one before: blocks without anything in them, each at another place.
+    let session = list(&place.base().join("sessions")).remove(0);
+    let ProcessFile { identity, .. } =
+        ProcessFile::decode(&std::fs::read(folder.join("process")).unwrap()).unwrap();
+    let name = segment::file_name(&identity.component, identity.pid, &identity.process_uuid, 77);
+    let path = session.join(name);
+    let header = SegmentHeader { file_id: [9; 16], identity, sequence: 77, created: 1 };
+    let dir = tracewell::fs::open_private_dir(&session).unwrap();
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let mut file = std::io::BufWriter::new(tracewell::fs::create_new(&dir, name).unwrap());
+    file.write_all(&header.encode()).unwrap();
+    for n in 0..BLOCKS {
+        let block = BlockHeader { ring: 4000, from: n, to: n, ..BlockHeader::meta(BlockKind::Data) };
+        file.write_all(&block.encode()).unwrap();
+    }
+    file.into_inner().unwrap();
+    let said = collect_within(&place, &format!("-v {MEMORY}"), 0);
+    assert_eq!(said[0]["adopted"]["removed"], true, "{said:?}");
+    std::fs::remove_file(&path).unwrap();
+    assert_same(&before.stdout, &read(&place).stdout);
+    finish(&place);
+}
+
+#[test]
+fn a_process_file_that_was_never_written_is_no_damage() {
+    let place = enabled();
+    let (_, folder) = killed(&place);
+    for path in list(&folder) {
+        if path.file_name().unwrap() != "process" {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    // As it is when its process is killed, or memory is full, before it writes: its process may be about to.
+    change(&folder.join("process"), Vec::clear);
+    let said = collect(&place, 0);
+    assert_eq!(said[0]["left"]["why"], "being_made", "{said:?}");
+    assert!(folder.join("process").exists());
     place.run(&["disable"]).ok();
     std::fs::remove_dir_all(place.ring_root()).unwrap();
 }

@@ -27,6 +27,7 @@ use rustix::fs::{AtFlags, FlockOperation};
 use tracewell_schema::format::hex;
 use tracewell_schema::format::process::{PROCESS_FILE, ProcessFile, SCHEMAS_FILE};
 
+use self::dead::Fault;
 use crate::control::{Control, EnableRequest, RingRoots};
 use crate::dirs::{Dirs, is_session_name, session_name};
 use crate::settings::Settings;
@@ -34,6 +35,10 @@ use crate::{boot, fs, retention};
 
 /// A folder without anything but its process file is left alone for so long: its process may be about to go on.
 const YOUNG: Duration = Duration::from_secs(10);
+
+/// A process file without content is left alone for so long: for a living process the way from making it to writing it is
+/// short, and what is in the folder does not say which process that is.
+const BEGUN: Duration = Duration::from_secs(60);
 
 /// A process whose rings were adopted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +106,9 @@ pub struct Pass {
     pub adopted: Vec<Adopted>,
     /// What is still there.
     pub left: Vec<Left>,
+    /// Folders of processes that ended, or had no room, when they had made no more than an empty process file: nothing
+    /// was ever recorded into them. They are gone.
+    pub begun: Vec<PathBuf>,
     /// Places of rings that cannot be looked at, and why.
     pub refused: Vec<(PathBuf, io::Error)>,
 }
@@ -155,6 +163,8 @@ struct Place<'a> {
     limits: retention::Limits,
     /// The session that is on, by its id, and when it was enabled.
     current: Option<([u8; 16], i64)>,
+    /// [`BEGUN`].
+    begun: Duration,
 }
 
 impl<'a> Place<'a> {
@@ -177,6 +187,7 @@ impl<'a> Place<'a> {
             segment_bytes: segment_bytes.max(64 << 10),
             limits: retention::Limits { max_total, max_age },
             current: page.map(|page| (page.session_id, page.enabled_at)),
+            begun: BEGUN,
         })
     }
 
@@ -210,6 +221,14 @@ struct Taken {
     file: File,
 }
 
+/// How a folder went.
+enum Gone {
+    /// Its process was told of, or there was nothing to tell.
+    Told,
+    /// It was only begun: [`Pass::begun`].
+    Begun,
+}
+
 impl Candidate<'_> {
     fn path(&self) -> PathBuf {
         self.root_path.join(self.name)
@@ -221,7 +240,11 @@ impl Candidate<'_> {
         let done = self.try_adopt(&mut process, &mut adopted, must_stop);
         pass.adopted.extend(adopted);
         let why = match done {
-            Ok(()) => return,
+            Ok(Gone::Told) => return,
+            Ok(Gone::Begun) => {
+                pass.begun.push(self.path());
+                return;
+            }
             // Its process, or another collector, has removed it meanwhile.
             Err(Why::Failed(e))
                 if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::Interrupted) =>
@@ -238,14 +261,17 @@ impl Candidate<'_> {
         process: &mut Option<(String, u32)>,
         adopted: &mut Option<Adopted>,
         must_stop: &mut dyn FnMut() -> bool,
-    ) -> Result<(), Why> {
+    ) -> Result<Gone, Why> {
         let folder = fs::open_private_dir_at(self.root, self.name)?;
         let file = match fs::open_existing(&folder, PROCESS_FILE, true) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return self.remove_shell(&folder),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return self.remove_shell(&folder).map(|()| Gone::Told);
+            }
             other => other?,
         };
         let dead = match dead::process(&file) {
             Ok(dead) => dead,
+            Err(_) if file.metadata()?.len() == 0 => return self.remove_begun(folder, file),
             Err(_) if self.may_be_making_it(&file) => return Err(Why::BeingMade),
             Err(what) => return Err(Why::Damaged(vec![format!("{PROCESS_FILE}: {what}")])),
         };
@@ -267,7 +293,7 @@ impl Candidate<'_> {
         }
         // Another had the lock before, and removed everything.
         if rustix::fs::fstat(&file).map_err(io::Error::from)?.st_nlink == 0 {
-            return Ok(());
+            return Ok(Gone::Told);
         }
         let names = fs::names_in(&folder)?;
         let taken = Taken { folder, names, file };
@@ -295,14 +321,14 @@ impl Candidate<'_> {
             // Nothing has changed.
             *adopted = None;
         }
-        done
+        done.map(|()| Gone::Told)
     }
 
     /// Into segments, then out of the rings.
     fn move_rings(
         &self,
         process: &ProcessFile,
-        folder: &dead::Folder,
+        folder: &dead::Folder<'_>,
         result: &mut Adopted,
         damage: &mut Vec<String>,
         must_stop: &mut dyn FnMut() -> bool,
@@ -315,12 +341,20 @@ impl Candidate<'_> {
         let session = fs::create_private_dir_at(&sessions, name)?;
         fs::sync_way(&result.session)?;
         let bytes = self.place.segment_bytes;
-        let written = write::write(&session, process, folder, result.is_unverified, bytes, must_stop)?;
+        let mut written = write::write(&session, process, folder, result.is_unverified, bytes, must_stop)?;
         // From here on everything is safe in segments; a kill leaves it twice.
-        for (ring, at) in folder.rings.iter().zip(&written.rings) {
-            ring.release(at.to, at.sequence)?;
+        for (ring, at) in folder.rings.iter().zip(&mut written.rings) {
+            let file = match folder.open(ring) {
+                Ok(file) => file,
+                Err(Fault::Damage(what)) => {
+                    at.damage.get_or_insert_with(|| format!("{}: {what}", ring.name));
+                    continue;
+                }
+                Err(Fault::Lack(e)) => return Err(e),
+            };
+            file.release(at.to, at.sequence)?;
             if at.damage.is_none() {
-                ring.set_free()?;
+                file.set_free()?;
                 result.lost += ring.header.lost.iter().fold(0_u64, |sum, n| sum.saturating_add(*n));
             }
         }
@@ -370,6 +404,31 @@ impl Candidate<'_> {
         Ok(rustix::fs::unlinkat(self.root, self.name, AtFlags::REMOVEDIR).map_err(io::Error::from)?)
     }
 
+    /// A folder whose process file has nothing in it: its process was killed, or had no room, before it wrote it.
+    fn remove_begun(&self, folder: OwnedFd, file: File) -> Result<Gone, Why> {
+        // Rings are made long after the process file is written: it was emptied.
+        if fs::names_in(&folder)?.iter().any(|name| dead::is_ring_name(name)) {
+            return Err(Why::Damaged(vec![format!("{PROCESS_FILE}: it is empty, but there are rings")]));
+        }
+        let stat = || rustix::fs::fstat(&file).map_err(io::Error::from);
+        if age_of(&stat()?) < self.place.begun {
+            return Err(Why::BeingMade);
+        }
+        if !fs::try_lock_ofd(&file)? {
+            return Err(Why::Busy);
+        }
+        // Until the lock was ours its process may have gone on, or another collector have removed it.
+        let now = stat()?;
+        if now.st_nlink == 0 {
+            return Ok(Gone::Told);
+        }
+        if now.st_size != 0 {
+            return Err(Why::BeingMade);
+        }
+        let names = fs::names_in(&folder)?;
+        self.remove(&Taken { folder, names, file }).map(|()| Gone::Begun)
+    }
+
     fn may_be_making_it(&self, file: &File) -> bool {
         is_young(file) && self.pid_is_taken()
     }
@@ -401,3 +460,6 @@ fn age_of(stat: &rustix::fs::Stat) -> Duration {
     let age = i128::from(boot::realtime_ns()) - changed;
     Duration::from_nanos(u64::try_from(age).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,7 +56,7 @@ struct Open {
 pub(crate) trait Context {
     /// Clock points not told yet, the newest at least.
     fn clock_points(&self) -> Vec<ClockPoint>;
-    /// Items of schemas from the `from`-th on, with how many there are now.
+    /// Items of schemas from the `from`-th on, at least one if there is one, with how many came before their end.
     fn schemas(&self, from: usize) -> (Vec<u8>, usize);
     /// Counters of all rings, told when a segment is sealed.
     fn counters(&self) -> Vec<RingCounters>;
@@ -248,9 +248,12 @@ impl<S: Storage> SegmentWriter<S> {
         if self.open.as_ref().is_some_and(|open| !open.has_clock) {
             self.write_clocks(context)?;
         }
-        let from = self.open.as_ref().map_or(0, |open| open.schemas);
-        let (items, count) = context.schemas(from);
-        if count > from {
+        loop {
+            let from = self.open.as_ref().map_or(0, |open| open.schemas);
+            let (items, count) = context.schemas(from);
+            if count <= from {
+                break;
+            }
             for part in schema_parts(&items) {
                 self.append(BlockHeader::meta(BlockKind::Schemas), part.len(), part)?;
             }

@@ -17,31 +17,37 @@ use tracewell_schema::format::process::{ProcessFile, encode_schema_payload_item}
 use tracewell_schema::format::record::{Record, Records};
 use tracewell_schema::format::ring::{RingCounters, RingHeader};
 use tracewell_schema::format::segment::{self, SegmentHeader, parse_file_name};
+use tracewell_schema::limits::{MAX_BLOCK_RAW, MAX_SCHEMA};
 use tracewell_schema::{DecodeError, Schema};
 
-use super::dead::{Folder, Part};
+use super::dead::{Fault, Folder, Part, Ring};
 use crate::fs;
 use crate::segment::{Context, Rotation, SegmentWriter};
 use crate::storage::Storage;
 
 /// What a dead process's segments must tell.
-struct Told {
-    process: ProcessFile,
-    schemas: Vec<(u16, Vec<u8>)>,
+struct Told<'a> {
+    process: &'a ProcessFile,
+    schemas: &'a [(u16, Vec<u8>)],
     counters: Vec<RingCounters>,
 }
 
-impl Context for Told {
+impl Context for Told<'_> {
     fn clock_points(&self) -> Vec<tracewell_schema::format::clock::ClockPoint> {
         self.process.points.clone()
     }
 
+    /// A block of them at a time: all at once would be as much memory again as they are.
     fn schemas(&self, from: usize) -> (Vec<u8>, usize) {
-        let items = self.schemas.iter().skip(from);
-        (
-            items.flat_map(|(index, blob)| encode_schema_payload_item(*index, blob)).collect(),
-            self.schemas.len(),
-        )
+        let (mut items, mut count) = (Vec::new(), from);
+        for (index, blob) in self.schemas.iter().skip(from) {
+            items.extend_from_slice(&encode_schema_payload_item(*index, blob));
+            count += 1;
+            if items.len() + MAX_SCHEMA > MAX_BLOCK_RAW {
+                break;
+            }
+        }
+        (items, count)
     }
 
     fn counters(&self) -> Vec<RingCounters> {
@@ -128,12 +134,12 @@ pub(super) struct Outcome {
 pub(super) fn write(
     session: &OwnedFd,
     process: &ProcessFile,
-    folder: &Folder,
+    folder: &Folder<'_>,
     is_unverified: bool,
     segment_bytes: u64,
     must_stop: &mut dyn FnMut() -> bool,
 ) -> io::Result<Outcome> {
-    let before = Before::find(session, process)?;
+    let before = Before::find(session, process, &folder.rings)?;
     let flags = FLAG_RECOVERED | if is_unverified { FLAG_UNVERIFIED } else { 0 };
     // Where its first segments have gone by retention, this one must not look like the first.
     let had_some = folder.rings.iter().any(|ring| ring.header.sequence_at_tail != 0);
@@ -163,17 +169,15 @@ fn fill(
     writer: &mut SegmentWriter<Place<'_>>,
     result: &mut Outcome,
     process: &ProcessFile,
-    folder: &Folder,
+    folder: &Folder<'_>,
     before: &Before,
     must_stop: &mut dyn FnMut() -> bool,
 ) -> io::Result<()> {
-    let schemas = folder.schemas.clone();
-    let mut told = Told { process: process.clone(), schemas, counters: Vec::new() };
+    let mut told = Told { process, schemas: &folder.schemas, counters: Vec::new() };
     let mut layouts: HashMap<u16, Layout> = HashMap::new();
     for (index, blob) in &folder.schemas {
         if let Ok(schema) = Schema::parse(blob) {
-            // The first of an index counts, as in the reader.
-            layouts.entry(*index).or_insert_with(|| Layout::of_schema(&schema));
+            layouts.insert(*index, Layout::of_schema(&schema));
         }
     }
     let mut coder = Coder { layouts, ..Coder::default() };
@@ -183,13 +187,26 @@ fn fill(
         let sequence = before.sequence_at(info.ring, *tail).unwrap_or(ring.header.sequence_at_tail);
         let mut at = Written { to: *tail, sequence, damage: None };
         let mut lost = 0_u64;
+        let file = match folder.open(ring) {
+            Ok(file) => file,
+            Err(Fault::Damage(what)) => {
+                at.damage = Some(format!("{}: {what}", ring.name));
+                result.rings.push(at);
+                continue;
+            }
+            Err(Fault::Lack(e)) => return Err(e),
+        };
         while at.to < *head {
             if must_stop() {
                 return Err(io::ErrorKind::Interrupted.into());
             }
-            if let Err(what) = ring.part(at.to, &mut part) {
-                at.damage = Some(format!("{}: {what}", ring.name));
-                break;
+            match file.part(at.to, &mut part) {
+                Ok(()) => {}
+                Err(Fault::Damage(what)) => {
+                    at.damage = Some(format!("{}: {what}", ring.name));
+                    break;
+                }
+                Err(Fault::Lack(e)) => return Err(e),
             }
             let to = at.to + part.raw.len() as u64;
             lost = lost.saturating_add(part.lost);
@@ -291,18 +308,19 @@ impl Coder {
 type DecodedRecord<'a> = Result<Record<'a>, DecodeError>;
 
 /// The segments that a process has already.
-#[derive(Default)]
 struct Before {
     /// The greatest number.
     number: u32,
-    /// Number of the ring's events before a block, by ring and start of the block.
-    sequences: HashMap<(u32, u64), u64>,
+    /// Number of the ring's events before the block that begins at its tail, by ring and tail: of the rings that are
+    /// adopted, and of no other block, since segments may have blocks without end.
+    sequences: HashMap<(u32, u64), Option<u64>>,
 }
 
 impl Before {
     /// Looks at them; removes those that a killed collector had not finished: nothing was released on their account.
-    fn find(session: &OwnedFd, process: &ProcessFile) -> io::Result<Self> {
-        let mut before = Self::default();
+    fn find(session: &OwnedFd, process: &ProcessFile, rings: &[Ring]) -> io::Result<Self> {
+        let tails = rings.iter().map(|ring| ((ring.header.info.ring, ring.header.tail), None));
+        let mut before = Self { number: 0, sequences: tails.collect() };
         let uuid = &process.identity.process_uuid;
         let uuid8 = tracewell_schema::format::hex(&uuid[..4]);
         for name in fs::names_in(session)? {
@@ -338,8 +356,10 @@ impl Before {
                 break;
             }
             has_own |= header.flags & FLAG_RECOVERED == 0;
-            if header.kind == BlockKind::Data {
-                self.sequences.insert((header.ring, header.from), header.sequence);
+            if header.kind == BlockKind::Data
+                && let Some(sequence) = self.sequences.get_mut(&(header.ring, header.from))
+            {
+                *sequence = Some(header.sequence);
             }
             at = end;
         }
@@ -349,6 +369,41 @@ impl Before {
     /// How many event records come before `tail`. A process that was killed between its two stores of a release has a
     /// number beside its tail that belongs to the next block; that block is in a segment then, and knows better.
     fn sequence_at(&self, ring: u32, tail: u64) -> Option<u64> {
-        self.sequences.get(&(ring, tail)).copied()
+        self.sequences.get(&(ring, tail)).copied().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracewell_schema::format::process::ProcessIdentity;
+    use tracewell_schema::format::ring::RingInfo;
+
+    use super::*;
+
+    #[test]
+    fn of_the_blocks_that_are_there_only_those_at_a_tail_are_kept() {
+        let top = tempfile::tempdir().unwrap();
+        let session = fs::create_private_dir(&top.path().join("session")).unwrap();
+        let identity = ProcessIdentity { component: "scanner".into(), ..ProcessIdentity::default() };
+        let name = segment::file_name("scanner", 1, &identity.process_uuid, 3);
+        let process = ProcessFile { identity: identity.clone(), points: Vec::new() };
+        let header = SegmentHeader { file_id: [1; 16], identity, sequence: 3, created: 1 };
+        let mut bytes = header.encode().to_vec();
+        for n in 0..1000 {
+            let from = 64 * n;
+            let block =
+                BlockHeader { ring: 1, from, to: from, sequence: n, ..BlockHeader::meta(BlockKind::Data) };
+            bytes.extend_from_slice(&block.encode());
+        }
+        fs::create_new(&session, &name).unwrap().write_all(&bytes).unwrap();
+        let ring = |ring, tail| {
+            let info = RingInfo { ring, ..RingInfo::default() };
+            Ring::of(RingHeader { info, tail, ..RingHeader::default() })
+        };
+        let rings = [ring(1, 64 * 77), ring(1, 5), ring(2, 64)];
+        let before = Before::find(&session, &process, &rings).unwrap();
+        assert_eq!((before.number, before.sequences.len()), (3, rings.len()));
+        assert_eq!(before.sequence_at(1, 64 * 77), Some(77));
+        assert_eq!((before.sequence_at(1, 5), before.sequence_at(2, 64)), (None, None));
     }
 }

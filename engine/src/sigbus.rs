@@ -1,7 +1,7 @@
 //! The net under a component that must outlive what others do to its files: a handler of SIGBUS.
 //!
-//! Nothing that Tracewell does leads to SIGBUS: pages are there before they are used (`ring/memory.rs`), and no file is
-//! made shorter. But root, or the user himself, can cut a ring's or the control page's file while it is mapped, and the
+//! Nothing that Tracewell does leads to SIGBUS: pages are there before they are used (`ring/memory.rs`), the file system is
+//! asked before a store to the control page (`control.rs`; Linux 5.14), and no file is made shorter. But root, or the user himself, can cut a ring's or the control page's file while it is mapped, and the
 //! next store would end the process. A component that asks for it ([`crate::Builder::survive_bus_errors`]) has a handler
 //! that puts memory of its own in the place of what is gone: the ring is *broken*, its events are counted as lost; a
 //! control page that is gone is all zero, so off.
